@@ -1,0 +1,37 @@
+/** Every limit of pgherd, its unit last in the name. A test reaches each of them. */
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const limits = {
+  /** A client message may be as large as PostgreSQL's own limit for one query (just under 1 GiB). */
+  messageBytesMax: 1024 * MiB - 1,
+  /** Before a client is known, nothing it sends needs to be longer (PostgreSQL: MAX_STARTUP_PACKET_LENGTH). */
+  startupBytesMax: 10_000,
+  /** Time to complete the start-up exchange (PostgreSQL: authentication_timeout). */
+  startupMsMax: 60_000,
+  /** Unsent bytes towards one client at which its servers stop being read. */
+  clientBacklogBytesMax: 1 * MiB,
+  /** Unread messages of one client at which its socket stops being read. */
+  clientQueueMessagesMax: 4096,
+  clientQueueBytesMax: 16 * MiB,
+  /** Server connections per router, server, database and role. */
+  poolConnectionsMax: 90,
+  /** How long a session waits for a server connection. */
+  poolWaitMsMax: 30_000,
+  connectMsMax: 10_000,
+  /** Statements kept prepared on one server connection; the oldest is closed when there are more. */
+  preparedPerConnectionMax: 1000,
+  /** Plans kept by one router for one database. */
+  plansMax: 5000,
+  /** Texts longer than this are planned each time they come and not kept. */
+  planTextBytesMax: 64 * KiB,
+  /** Times a statement is planned again because its tables had moved, before the client is told. */
+  staleRetriesMax: 10,
+  /** Rows in one INSERT that carries rows computed on the catalog to a shard. */
+  insertBatchRowsMax: 500,
+  /** Prepared transactions of another router younger than this are taken to be in progress. */
+  recoveryAgeMsMin: 5_000,
+  recoveryEveryMs: 2_000,
+  /** Committed decisions are kept this long after nobody can ask for them any more. */
+  decisionKeepMs: 600_000,
+} as const

@@ -1,0 +1,112 @@
+/**
+ * What a router knows of one database: its tables and where they live. Frozen; a newer version is a new object.
+ *
+ * It may be behind the catalog. Statements that rely on it name what only exists as long as it is true (leaves, markers),
+ * so that a stale one is refused by PostgreSQL, and planned again.
+ */
+import type { ServerAddress } from './server-address.ts'
+
+export type KeyType = 'int2' | 'int4' | 'int8' | 'text' | 'varchar' | 'uuid'
+
+export interface Column {
+  readonly name: string
+  readonly number: number
+  readonly typeOid: number
+  /** As in format_type(). */
+  readonly type: string
+  readonly notNull: boolean
+  /** The default's text, if there is one. */
+  readonly default: string | undefined
+  /** The sequence, quoted and qualified, that gives the column its value when none is given. */
+  readonly sequence: string | undefined
+  readonly identity: '' | 'a' | 'd'
+  readonly generated: boolean
+}
+
+export type TableKind = 'distributed' | 'reference' | 'single'
+
+export interface Relation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** pg_class.relkind: r table, p partitioned table, v view, m materialized view, S sequence, f foreign table, ... */
+  readonly relkind: string
+  readonly columns: readonly Column[]
+  /** The SELECT of a view, with every name in it qualified. */
+  readonly viewDefinition: string | undefined
+  /** Undefined for what has no rows on shards: views, sequences, ... */
+  readonly table: TablePlacement | undefined
+}
+
+export interface TablePlacement {
+  /** The number that leaves and markers carry in their names. */
+  readonly id: number
+  readonly kind: TableKind
+  readonly keyColumn: string | undefined
+  readonly keyType: KeyType | undefined
+  readonly group: number | undefined
+  /** The shard of a single table. */
+  readonly shard: number | undefined
+  /** Counts the changes of the table's layout: part of the marker's name. */
+  readonly layout: number
+  /** True when nobody asked for this kind. */
+  readonly byDefault: boolean
+}
+
+export interface TableGroup {
+  readonly id: number
+  readonly keyType: KeyType
+  /** The shard of each bucket. */
+  readonly owners: readonly number[]
+}
+
+export interface UserFunction {
+  readonly schema: string
+  readonly name: string
+  readonly volatility: 'i' | 's' | 'v'
+  /** f function, a aggregate, w window function, p procedure */
+  readonly kind: string
+  /** Undefined when the body is known to touch no table; else why it is not. */
+  readonly touchesTables: string | undefined
+}
+
+export interface Snapshot {
+  readonly database: string
+  readonly version: number
+  readonly shards: readonly ServerAddress[]
+  readonly schemas: ReadonlySet<string>
+  /** By relationKey(schema, name). */
+  readonly relations: ReadonlyMap<string, Relation>
+  readonly relationsByOid: ReadonlyMap<number, Relation>
+  readonly groups: ReadonlyMap<number, TableGroup>
+  /** User functions by name, whatever their schema. */
+  readonly functions: ReadonlyMap<string, readonly UserFunction[]>
+  readonly builtins: Builtins
+  /** True when a user has made an operator named "=": then equality says nothing about keys. */
+  readonly ownEquality: boolean
+}
+
+/** What pg_catalog's functions are like, by name; a name counts as volatile when any of its forms is. */
+export interface Builtins {
+  readonly volatile: ReadonlySet<string>
+  readonly stable: ReadonlySet<string>
+  readonly aggregates: ReadonlySet<string>
+  readonly all: ReadonlySet<string>
+  /** Names of relations in pg_catalog, which are found before any other. */
+  readonly relations: ReadonlySet<string>
+}
+
+export function relationKey(schema: string, name: string): string {
+  return `${schema}\0${name}`
+}
+
+export const dataSchema = 'pgherd_data'
+
+export function leafName(tableId: number, bucket: number): string {
+  return `${dataSchema}.t${tableId}_b${bucket}`
+}
+
+/** An empty table that exists on a shard exactly as long as the table's layout there is the one with this number. */
+export function markerName(table: Pick<TablePlacement, 'id' | 'layout'>): string {
+  return `${dataSchema}.m${table.id}_v${table.layout}`
+}

@@ -1,0 +1,31 @@
+import pg from 'pg'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+
+/** A connection of the control plane's own, outside the pool, as the router's role. The caller ends it. */
+export async function adminClient(server: ServerAddress, database: string, credentials: Credentials): Promise<pg.Client> {
+  const client = new pg.Client({
+    host: server.host,
+    port: server.port,
+    user: credentials.user,
+    ...(credentials.password === undefined ? {} : { password: credentials.password }),
+    database,
+    application_name: 'pgherd',
+  })
+  client.on('error', () => undefined) // what waits on the client is told; without a listener the process would end
+  await client.connect()
+  return client
+}
+
+export async function withAdmin<T>(
+  server: ServerAddress,
+  database: string,
+  credentials: Credentials,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = await adminClient(server, database, credentials)
+  try {
+    return await work(client)
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}

@@ -1,0 +1,71 @@
+/** Makes a cluster out of servers: the catalog's database `pgherd`, and each logical database everywhere. */
+import type { Clock } from '../base/clock.ts'
+import { quoteIdent } from '../base/quote.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
+import { withAdmin } from './admin-client.ts'
+import { clusterDatabase } from './catalog-store.ts'
+import { migrate } from './migrate.ts'
+
+export interface ShardServers {
+  readonly name: string
+  readonly primary: { readonly host: string; readonly port: number }
+  readonly replicas: readonly { readonly host: string; readonly port: number }[]
+}
+
+export function catalogAddress(host: string, port: number): ServerAddress {
+  return { id: catalogId, name: 'catalog', host, port }
+}
+
+/** Registers the shards that the catalog does not know yet, and makes the first database. May be repeated. */
+export async function bootstrap(catalog: ServerAddress, shards: readonly ShardServers[], credentials: Credentials, clock: Clock): Promise<void> {
+  await createDatabase(catalog, clusterDatabase, credentials)
+  await withAdmin(catalog, clusterDatabase, credentials, async (client) => {
+    await migrate(client, 'cluster')
+    await client.query('INSERT INTO pgherd.cluster (id) SELECT $1 WHERE NOT EXISTS (SELECT FROM pgherd.cluster)', [clock.randomHex(4)])
+    for (const [i, shard] of shards.entries()) {
+      await client.query('INSERT INTO pgherd.shard (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING', [i + 1, shard.name])
+      for (const [role, server] of [['primary', shard.primary] as const, ...shard.replicas.map((r) => ['replica', r] as const)]) {
+        await client.query('INSERT INTO pgherd.server VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING', [i + 1, server.host, server.port, role])
+      }
+    }
+  })
+  const { shards: known } = await readCluster(catalog, credentials)
+  await prepareDatabase(catalog, known, 'postgres', credentials)
+}
+
+/** What the catalog says of the cluster. Throws when it has not been made one. */
+export async function readCluster(catalog: ServerAddress, credentials: Credentials): Promise<{ id: string; shards: ServerAddress[] }> {
+  return withAdmin(catalog, clusterDatabase, credentials, async (client) => {
+    const cluster = await client.query<{ id: string }>('SELECT id FROM pgherd.cluster')
+    const shards = await client.query<{ id: number; name: string; host: string; port: number }>(
+      `SELECT s.id, s.name, v.host, v.port FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id
+       WHERE v.role = 'primary' AND s.state <> 'removed' ORDER BY s.id`,
+    )
+    return { id: cluster.rows[0]?.id ?? '', shards: shards.rows }
+  })
+}
+
+async function createDatabase(server: ServerAddress, database: string, credentials: Credentials): Promise<void> {
+  await withAdmin(server, 'postgres', credentials, async (client) => {
+    const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [database])
+    if (rowCount === 0) await client.query(`CREATE DATABASE ${quoteIdent(database)}`)
+  })
+}
+
+/** Gives a database that exists on every server pgherd's own schemas. May be repeated. */
+export async function prepareDatabase(
+  catalog: ServerAddress,
+  shards: readonly ServerAddress[],
+  database: string,
+  credentials: Credentials,
+): Promise<void> {
+  await Promise.all(
+    [catalog, ...shards].map((server) =>
+      withAdmin(server, database, credentials, async (client) => {
+        await migrate(client, 'server')
+        if (server.id === catalogId) await migrate(client, 'database')
+      }),
+    ),
+  )
+}

@@ -1,0 +1,111 @@
+/**
+ * The catalog as a router sees it: the cluster's shards, and for each database the newest snapshot that it knows.
+ *
+ * A snapshot is loaded when a session first needs it and replaced when somebody says that it is behind: a statement that
+ * was refused as stale, this router's own schema changes, a notification from another router.
+ */
+import type pg from 'pg'
+import { SqlError } from '../base/errors.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import type { Builtins, Snapshot } from '../catalog/snapshot.ts'
+import type { Logger } from '../observability/logger.ts'
+import { adminClient } from './admin-client.ts'
+import { loadBuiltins, loadSnapshot } from './load-snapshot.ts'
+
+export const clusterDatabase = 'pgherd'
+
+interface DatabaseEntry {
+  snapshot: Snapshot | undefined
+  client: Promise<pg.Client> | undefined
+  loading: Promise<Snapshot> | undefined
+}
+
+export class CatalogStore {
+  readonly catalog: ServerAddress
+  readonly clusterId: string
+  readonly shards: readonly ServerAddress[]
+  private readonly credentials: Credentials
+  private readonly log: Logger
+  private readonly databases = new Map<string, DatabaseEntry>()
+  private builtins: Builtins | undefined
+
+  constructor(catalog: ServerAddress, clusterId: string, shards: readonly ServerAddress[], credentials: Credentials, log: Logger) {
+    this.catalog = catalog
+    this.clusterId = clusterId
+    this.shards = shards
+    this.credentials = credentials
+    this.log = log
+  }
+
+  /** The snapshot at hand, if any: it may be behind. */
+  current(database: string): Snapshot | undefined {
+    return this.databases.get(database)?.snapshot
+  }
+
+  async get(database: string): Promise<Snapshot> {
+    return this.current(database) ?? this.refresh(database)
+  }
+
+  /** A snapshot loaded after this call. Throws 3D000 when there is no such database. */
+  async refresh(database: string): Promise<Snapshot> {
+    const entry = this.databases.get(database) ?? { snapshot: undefined, client: undefined, loading: undefined }
+    this.databases.set(database, entry)
+    // A load under way may have begun before the change that the caller knows of: one more follows it.
+    const before = entry.loading
+    const loading = (before?.catch(() => undefined) ?? Promise.resolve()).then(() => this.load(database, entry))
+    entry.loading = loading
+    try {
+      return await loading
+    } finally {
+      if (entry.loading === loading) entry.loading = undefined
+    }
+  }
+
+  forget(database: string): Promise<void> {
+    const entry = this.databases.get(database)
+    this.databases.delete(database)
+    return entry?.client?.then((client) => client.end()).catch(() => undefined) ?? Promise.resolve()
+  }
+
+  get knownDatabases(): string[] {
+    return [...this.databases.keys()]
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.knownDatabases.map((database) => this.forget(database)))
+  }
+
+  private async load(database: string, entry: DatabaseEntry): Promise<Snapshot> {
+    try {
+      entry.client ??= this.connect(database)
+      const client = await entry.client
+      this.builtins ??= await loadBuiltins(client)
+      entry.snapshot = await loadSnapshot(client, database, this.shards, this.builtins)
+      return entry.snapshot
+    } catch (error) {
+      void entry.client?.then((client) => client.end()).catch(() => undefined)
+      entry.client = undefined
+      const { code, message } = error as Error & { code?: string }
+      if (code === '42P01' || code === '3F000') {
+        throw new SqlError('3D000', `database "${database}" is not one of this cluster`, {
+          hint: 'It exists on the catalog only. CREATE DATABASE through pgherd makes one everywhere.',
+        })
+      }
+      throw new SqlError(code?.length === 5 ? code : '08006', message)
+    }
+  }
+
+  /** The connection that reads snapshots also hears of other routers' schema changes. */
+  private async connect(database: string): Promise<pg.Client> {
+    const client = await adminClient(this.catalog, database, this.credentials)
+    client.on('notification', () => {
+      this.refresh(database).catch((error: Error) => this.log.warn(`snapshot of ${database}: ${error.message}`))
+    })
+    client.on('end', () => {
+      const entry = this.databases.get(database)
+      if (entry !== undefined) entry.client = undefined
+    })
+    await client.query('LISTEN pgherd_schema')
+    return client
+  }
+}

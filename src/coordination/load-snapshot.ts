@@ -1,0 +1,132 @@
+/** Reads a database's snapshot from its shell, in one REPEATABLE READ transaction. */
+import type pg from 'pg'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import type { Builtins, Column, KeyType, Relation, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction } from '../catalog/snapshot.ts'
+import { relationKey } from '../catalog/snapshot.ts'
+
+const relationsQuery = `
+  SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind,
+         CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS view_definition,
+         p.id, p.kind, p.key_column, p.key_type, p.group_id, p.shard_id, p.layout, p.by_default,
+         (SELECT coalesce(json_agg(json_build_object(
+              'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8, 'type', format_type(a.atttypid, a.atttypmod),
+              'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated <> '',
+              'default', pg_get_expr(d.adbin, d.adrelid),
+              'sequence', (SELECT s.seq::regclass::text FROM (
+                   SELECT dep.refobjid AS seq FROM pg_depend dep JOIN pg_class sc ON sc.oid = dep.refobjid AND sc.relkind = 'S'
+                   WHERE dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+                   UNION ALL
+                   SELECT dep.objid FROM pg_depend dep JOIN pg_class sc ON sc.oid = dep.objid AND sc.relkind = 'S'
+                   WHERE a.attidentity <> '' AND dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass
+                     AND dep.refobjid = c.oid AND dep.refobjsubid = a.attnum AND dep.deptype = 'i') s LIMIT 1))
+            ORDER BY a.attnum), '[]')
+          FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')) AS columns
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pgherd.placement p ON p.oid = c.oid
+  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgherd', 'pgherd_data')
+    AND n.nspname !~ '^pg_(toast_)?temp_' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'i', 'I')`
+
+const functionsQuery = `
+  SELECT n.nspname AS schema, p.proname AS name, p.provolatile AS volatility, p.prokind AS kind, f.touches_tables
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+  LEFT JOIN pgherd.function_note f ON f.oid = p.oid
+  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgherd')`
+
+interface RelationRow {
+  oid: string
+  schema: string
+  name: string
+  relkind: string
+  view_definition: string | null
+  id: number | null
+  kind: TableKind | null
+  key_column: string | null
+  key_type: KeyType | null
+  group_id: number | null
+  shard_id: number | null
+  layout: number
+  by_default: boolean
+  columns: (Omit<Column, 'default' | 'sequence'> & { default: string | null; sequence: string | null })[]
+}
+
+export async function loadSnapshot(
+  client: pg.Client,
+  database: string,
+  shards: readonly ServerAddress[],
+  builtins: Builtins,
+): Promise<Snapshot> {
+  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''`)
+  try {
+    const version = await client.query<{ version: string }>('SELECT version FROM pgherd.schema_version')
+    const relations = (await client.query<RelationRow>(relationsQuery)).rows.map(toRelation)
+    const groups = await client.query<{ id: number; key_type: KeyType; owners: number[] }>(
+      `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners
+       FROM pgherd.table_group g JOIN pgherd.bucket b ON b.group_id = g.id GROUP BY g.id`,
+    )
+    const schemas = await client.query<{ nspname: string }>('SELECT nspname FROM pg_namespace')
+    const functions = await client.query<UserFunction & { touches_tables: string | null }>(functionsQuery)
+    const equality = await client.query(
+      `SELECT FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprname = '=' AND n.nspname <> 'pg_catalog' LIMIT 1`,
+    )
+    const byName = new Map<string, UserFunction[]>()
+    for (const { touches_tables, ...row } of functions.rows) {
+      byName.set(row.name, [...(byName.get(row.name) ?? []), { ...row, touchesTables: touches_tables ?? undefined }])
+    }
+    return Object.freeze({
+      database,
+      version: Number(version.rows[0]?.version),
+      shards,
+      schemas: new Set(schemas.rows.map((row) => row.nspname)),
+      relations: new Map(relations.map((relation) => [relationKey(relation.schema, relation.name), relation])),
+      relationsByOid: new Map(relations.map((relation) => [relation.oid, relation])),
+      groups: new Map(groups.rows.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners }])),
+      functions: byName,
+      builtins,
+      ownEquality: equality.rowCount !== 0,
+    })
+  } finally {
+    await client.query('ROLLBACK')
+  }
+}
+
+function toRelation(row: RelationRow): Relation {
+  const table: TablePlacement | undefined =
+    row.id === null || row.kind === null
+      ? undefined
+      : {
+          id: row.id,
+          kind: row.kind,
+          keyColumn: row.key_column ?? undefined,
+          keyType: row.key_type ?? undefined,
+          group: row.group_id ?? undefined,
+          shard: row.shard_id ?? undefined,
+          layout: row.layout,
+          byDefault: row.by_default,
+        }
+  return Object.freeze({
+    oid: Number(row.oid),
+    schema: row.schema,
+    name: row.name,
+    relkind: row.relkind,
+    columns: row.columns.map((column) => ({ ...column, default: column.default ?? undefined, sequence: column.sequence ?? undefined })),
+    viewDefinition: row.view_definition?.replace(/;\s*$/, ''),
+    table,
+  })
+}
+
+export async function loadBuiltins(client: pg.Client): Promise<Builtins> {
+  const { rows } = await client.query<{ name: string; volatility: string; aggregate: boolean }>(`
+    SELECT p.proname AS name, max(p.provolatile::text) AS volatility, bool_or(p.prokind = 'a') AS aggregate
+    FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace GROUP BY p.proname`)
+  const relations = await client.query<{ relname: string }>(`SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace`)
+  const pick = (test: (row: (typeof rows)[number]) => boolean) => new Set(rows.filter(test).map((row) => row.name))
+  return {
+    volatile: pick((row) => row.volatility === 'v'), // i < s < v: the most volatile form counts
+    stable: pick((row) => row.volatility === 's'),
+    aggregates: pick((row) => row.aggregate),
+    all: pick(() => true),
+    relations: new Set(relations.rows.map((row) => row.relname)),
+  }
+}

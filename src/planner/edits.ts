@@ -1,0 +1,61 @@
+/** Edits of a statement's text at the places that the tree names, and the proof that nothing else changed. */
+import { quoteIdent } from '../base/quote.ts'
+import { refuse } from '../base/errors.ts'
+import type { AnyNode, ColumnRef, RangeVar } from '../sql/ast.ts'
+import { names, walk } from '../sql/ast.ts'
+import { parseOne } from '../sql/parse.ts'
+import { nameEnd } from '../sql/scanner.ts'
+import type { Edit, SourceText } from '../sql/source-text.ts'
+
+/** Replaces a table's name by other text, keeping the name by which the rest of the statement calls it. */
+export function replaceRelation(source: SourceText, rangeVar: RangeVar, text: string): Edit[] {
+  const start = rangeVar.location ?? 0
+  const end = nameEnd(source.raw, start)
+  const alias = rangeVar.alias === undefined ? ` AS ${quoteIdent(rangeVar.relname ?? '')}` : ''
+  return [...dropOnly(source, rangeVar), { start, end, text: text + alias }]
+}
+
+/** ONLY before a name: on the shell every table is plain, so it means nothing; on a shard it would. */
+export function dropOnly(source: SourceText, rangeVar: RangeVar): Edit[] {
+  if (rangeVar.inh === true) return []
+  const before = source.raw.slice(0, rangeVar.location ?? 0)
+  const match = /\bonly\s*$/i.exec(before)
+  if (match === null) throw refuse('ONLY (table) is not supported here', 'Leave the parentheses out.')
+  return [{ start: match.index, end: before.length, text: '' }]
+}
+
+/** Column references that name a schema (s.t.c): the schema goes, since the table's replacement is known as t alone. */
+export function dropColumnSchemas(source: SourceText, node: AnyNode): Edit[] {
+  const edits: Edit[] = []
+  walk(node, (tree, key) => {
+    if (key !== 'ColumnRef') return
+    const { fields, location = 0 } = tree as ColumnRef
+    if ((fields?.length ?? 0) < 3) return
+    const [, table = ''] = names(fields as AnyNode[])
+    const whole = source.raw.slice(location, nameEnd(source.raw, location))
+    const second = whole.indexOf('.') + 1
+    edits.push({ start: location, end: location + second, text: '' })
+    if (table === '') throw refuse('cannot read this column reference')
+  })
+  return edits
+}
+
+const positions = new Set(['location', 'stmt_location', 'stmt_len', 'rexpr_list_start', 'rexpr_list_end', 'list_start', 'list_end'])
+
+/** The tree as text, without positions and without the names of tables. */
+function skeleton(node: unknown): string {
+  return JSON.stringify(node, (key, value: unknown) => {
+    if (positions.has(key)) return undefined
+    if (typeof value !== 'object' || value === null) return value
+    if ('relname' in value && 'relpersistence' in value) return 'relation'
+    if (key === 'ColumnRef') return { fields: ((value as ColumnRef).fields ?? []).slice(-2) }
+    return value
+  })
+}
+
+/** Throws when an edited text means anything but the original with other tables. */
+export function assertOnlyTablesChanged(original: AnyNode, edited: string): void {
+  if (skeleton(original) !== skeleton(parseOne(edited))) {
+    throw refuse('the statement could not be rewritten for its shards', 'Please report it.')
+  }
+}

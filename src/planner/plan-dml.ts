@@ -1,0 +1,78 @@
+/** UPDATE, DELETE and MERGE: one shard; all shards at once; a reference table everywhere; else refused. */
+import { refuse } from '../base/errors.ts'
+import type { Relation } from '../catalog/snapshot.ts'
+import type { AnyNode, UpdateStmt } from '../sql/ast.ts'
+import type { Statement } from '../sql/parse.ts'
+import type { StatementFacts } from './facts.ts'
+import { gatherSources } from './plan-gather.ts'
+import type { QueryPlan } from './plan.ts'
+import { catalogPlan, markersOf, oneShard, pinsSession, safeEverywhere, scatterPlan } from './plan-select.ts'
+import type { NameContext } from './resolve.ts'
+import { scatterText } from './rewrite.ts'
+import { findTies, tiedTo } from './ties.ts'
+
+export function planDml(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  const target = facts.relations.find((use) => use.isTarget)
+  const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
+  if (relation?.table === undefined) return onCatalog(statement, facts, context)
+  refuseKeyChange(statement.node, relation)
+  if (facts.systemColumns.includes('tableoid')) throw refuse("tableoid of a table on shards is not the table's own")
+  if (relation.table.kind === 'reference') return everywhere(statement, facts)
+  const single = oneShard(statement, facts, context)
+  if (single?.kind === 'one-shard') return Object.freeze({ ...single, writes: true })
+  return scatterDml(statement, facts, context, relation) ?? refuseDml(statement, relation)
+}
+
+/** A temporary table, or none that is known: the shell answers, over gathered rows where the statement reads tables. */
+function onCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
+  if (reads.length === 0) return catalogPlan(statement.source.text, facts, true)
+  const { fetches, text } = gatherSources(statement, facts, context)
+  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', fetches, text, writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
+}
+
+/** A row's key decides where it lives; changing it would have to move the row. */
+function refuseKeyChange(node: AnyNode, relation: Relation): void {
+  const update = node.UpdateStmt as UpdateStmt | undefined
+  const key = relation.table?.keyColumn
+  for (const target of update?.targetList ?? []) {
+    const { name, val } = (target as AnyNode).ResTarget ?? {}
+    const column = relation.columns.find((one) => one.name === name)
+    if (key !== undefined && name === key) {
+      throw refuse(`cannot change the shard key "${key}" of a row`, 'Delete the row and insert it anew, in one transaction.')
+    }
+    if (column?.sequence !== undefined && (val as AnyNode | undefined)?.SetToDefault !== undefined) {
+      throw refuse(`cannot set "${column.name}" to the next value of its sequence`, 'Give the value: nextval() in a SELECT of its own.')
+    }
+  }
+}
+
+function everywhere(statement: Statement, facts: StatementFacts): QueryPlan {
+  const others = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
+  if (others.length > 0 || !safeEverywhere(facts)) {
+    throw refuse(
+      'cannot write to a reference table by a statement that may give different values on each shard',
+      'Compute the values first, and give them as constants.',
+    )
+  }
+  return Object.freeze({ kind: 'everywhere', rule: 'a reference table has a copy on every server', text: scatterText(statement, facts), markers: markersOf(facts) })
+}
+
+function scatterDml(statement: Statement, facts: StatementFacts, context: NameContext, relation: Relation): QueryPlan | undefined {
+  if (statement.node.MergeStmt !== undefined || facts.modifyingCte || facts.systemColumns.length > 0 || !safeEverywhere(facts)) return undefined
+  if (relation.table?.kind !== 'distributed' || facts.tables.some((use) => use.relation.table?.kind === 'single')) return undefined
+  const { members } = findTies(statement.node, context)
+  if (members.length !== facts.tables.filter((use) => use.relation.table?.kind === 'distributed').length) return undefined
+  const target = facts.tables.find((use) => use.isTarget)
+  const root = members.find((member) => member.rangeVar === target?.rangeVar)
+  if (root === undefined || tiedTo(members, new Set([root])).size !== members.length) return undefined
+  return scatterPlan('each row is changed where it lives', statement, facts, context, root, undefined, true)
+}
+
+function refuseDml(statement: Statement, relation: Relation): never {
+  const verb = statement.node.MergeStmt !== undefined ? 'MERGE into' : statement.node.UpdateStmt !== undefined ? 'UPDATE' : 'DELETE from'
+  throw refuse(
+    `cannot ${verb} "${relation.name}" by rows of other shards, or with functions that differ from shard to shard`,
+    'Read the values first, or tie the tables by their shard keys.',
+  )
+}

@@ -1,0 +1,239 @@
+/**
+ * INSERT. Rows given as VALUES whose keys are constants, parameters or the next of a sequence go straight to their
+ * shards. All other rows (a SELECT, defaults and keys that must be computed) are made on the catalog, each default
+ * evaluated once, and brought to their shards.
+ */
+import { refuse, SqlError } from '../base/errors.ts'
+import { quoteIdent } from '../base/quote.ts'
+import type { Column, Relation } from '../catalog/snapshot.ts'
+import { leafName, markerName } from '../catalog/snapshot.ts'
+import type { AnyNode, InsertStmt, SelectStmt } from '../sql/ast.ts'
+import type { Statement } from '../sql/parse.ts'
+import { parseOne } from '../sql/parse.ts'
+import { findKeyword, nameEnd, valuesSpans } from '../sql/scanner.ts'
+import { SourceText } from '../sql/source-text.ts'
+import type { StatementFacts } from './facts.ts'
+import { statementFacts } from './facts.ts'
+import { gatherSources } from './plan-gather.ts'
+import type { InsertRow, InsertRowsPlan, KeySource, QueryPlan } from './plan.ts'
+import { rowsTable } from './plan.ts'
+import { catalogPlan, pinsSession } from './plan-select.ts'
+import type { NameContext } from './resolve.ts'
+import { keySource } from './ties.ts'
+
+export function planInsert(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  const insert = statement.node.InsertStmt as InsertStmt
+  const target = facts.relations.find((use) => use.rangeVar === insert.relation)
+  const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
+  if (relation?.table === undefined) return intoCatalog(statement, facts, context)
+  if (facts.modifyingCte) throw refuse('cannot change tables inside WITH of an INSERT across shards', 'Use statements of their own in a transaction.')
+  refuseKeyChange(insert, relation)
+  const columns = targetColumns(insert, relation)
+  checkIdentity(insert, relation, columns)
+  return insertRows(statement, facts, context, insert, relation, columns) ?? insertSelect(statement, facts, context, insert, relation, columns)
+}
+
+function intoCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
+  if (reads.length === 0) return catalogPlan(statement.source.text, facts, true)
+  const { fetches, text } = gatherSources(statement, facts, context)
+  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', fetches, text, writes: true, pins: true })
+}
+
+function targetColumns(insert: InsertStmt, relation: Relation): string[] | undefined {
+  if (insert.cols === undefined) return undefined
+  return insert.cols.map((node) => (node as AnyNode).ResTarget).map((target) => {
+    if ((target?.indirection?.length ?? 0) > 0) throw refuse(`cannot insert into a part of a column of "${relation.name}"`)
+    return target?.name ?? ''
+  })
+}
+
+function refuseKeyChange(insert: InsertStmt, relation: Relation): void {
+  for (const target of insert.onConflictClause?.targetList ?? []) {
+    const { name } = (target as AnyNode).ResTarget ?? {}
+    if (name !== undefined && name === relation.table?.keyColumn) {
+      throw refuse(`cannot change the shard key "${name}" of a row`, 'Leave the key out of DO UPDATE SET.')
+    }
+  }
+}
+
+/** On shards an identity column is a plain one, so that its rule is kept here. */
+function checkIdentity(insert: InsertStmt, relation: Relation, columns: readonly string[] | undefined): void {
+  const always = relation.columns.filter((column) => column.identity === 'a')
+  if (always.length === 0 || insert.override === 'OVERRIDING_SYSTEM_VALUE' || insert.selectStmt === undefined) return
+  const select = (insert.selectStmt as AnyNode).SelectStmt as SelectStmt | undefined
+  for (const column of always) {
+    const at = columns === undefined ? relation.columns.indexOf(column) : columns.indexOf(column.name)
+    if (at < 0 || insert.override === 'OVERRIDING_USER_VALUE') continue
+    const rows = select?.valuesLists?.map((row) => ((row as AnyNode).List?.items ?? []) as AnyNode[])
+    const given = rows === undefined ? true : rows.some((row) => row[at] !== undefined && row[at]?.SetToDefault === undefined)
+    if (given) {
+      throw new SqlError('428C9', `cannot insert a non-DEFAULT value into column "${column.name}"`, {
+        detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
+        hint: 'Use OVERRIDING SYSTEM VALUE to override.',
+      })
+    }
+  }
+}
+
+function insertRows(
+  statement: Statement,
+  facts: StatementFacts,
+  context: NameContext,
+  insert: InsertStmt,
+  relation: Relation,
+  given: readonly string[] | undefined,
+): InsertRowsPlan | undefined {
+  const { source } = statement
+  const select = (insert.selectStmt as AnyNode | undefined)?.SelectStmt as SelectStmt | undefined
+  const lists = select === undefined ? [[]] : select.valuesLists?.map((row) => ((row as AnyNode).List?.items ?? []) as AnyNode[])
+  if (lists === undefined || insert.withClause !== undefined || insert.override === 'OVERRIDING_USER_VALUE') return undefined
+  if (select !== undefined && (select.sortClause ?? select.limitCount ?? select.withClause) !== undefined) return undefined
+  if (facts.catalogOnly.length > 0 || facts.relations.some((use) => use.rangeVar !== insert.relation)) return undefined
+  const isReference = relation.table?.kind === 'reference'
+  if (isReference && (facts.volatile.length > 0 || facts.usesTime)) return undefined
+  const spans = select === undefined ? undefined : valuesSpans(source.raw, nameEnd(source.raw, insert.relation?.location ?? 0))
+  if (select !== undefined && spans?.rows.length !== lists.length) return undefined
+  const width = lists[0]?.length ?? 0
+  // INSERT INTO t VALUES (1): the values belong to the first columns.
+  const columns = [...(given ?? relation.columns.slice(0, width).map((column) => column.name))]
+  if (lists.some((row) => row.length !== width) || width > relation.columns.length || (given !== undefined && select !== undefined && width !== columns.length)) return undefined
+  if (columns.some((name) => !relation.columns.some((column) => column.name === name))) return undefined
+
+  const added = relation.columns.filter((column) => column.sequence !== undefined && !columns.includes(column.name))
+  const left = relation.columns.filter((column) => column.default !== undefined && !column.generated && column.sequence === undefined && !columns.includes(column.name))
+  if (isReference && left.some((column) => !isConstantDefault(column, context))) return undefined
+  const keyName = relation.table?.keyColumn
+  columns.push(...added.map((column) => column.name))
+  const keyColumn = keyName === undefined ? -1 : columns.indexOf(keyName)
+  if (keyName !== undefined && keyColumn < 0) {
+    if (relation.columns.find((column) => column.name === keyName)?.default !== undefined) return undefined
+  }
+  const sequences = relation.columns
+    .filter((column) => column.sequence !== undefined)
+    .map((column) => {
+      const at = columns.indexOf(column.name)
+      return {
+        column: at,
+        sequence: column.sequence ?? '',
+        rows: lists.flatMap((row, i) => (at >= width || row[at]?.SetToDefault !== undefined ? [i] : [])),
+      }
+    })
+    .filter((one) => one.rows.length > 0)
+
+  const rows: InsertRow[] = []
+  for (const [i, list] of lists.entries()) {
+    const values = [...(spans?.rows[i]?.values ?? []).map((span) => source.between(span.start, span.end).trim()), ...added.map(() => 'DEFAULT')]
+    if (values.length !== columns.length) return undefined
+    let key: KeySource | undefined = { kind: 'null' }
+    if (keyColumn >= 0) {
+      const node = list[keyColumn]
+      if (node === undefined || node.SetToDefault !== undefined) {
+        if (relation.columns.find((column) => column.name === keyName)?.sequence === undefined) return undefined
+        key = undefined
+      } else {
+        key = keySource(node, relation.table?.keyType, context)
+        if (key === undefined) return undefined
+      }
+    }
+    rows.push({ values, key })
+  }
+  const plan: InsertRowsPlan = Object.freeze({
+    kind: 'insert-rows',
+    rule: 'each row goes where its key belongs',
+    relation,
+    alias: insert.relation?.alias?.aliasname,
+    columns,
+    rows,
+    sequences,
+    keyColumn,
+    tail: tailText(source, insert, spans?.end),
+    returning: insert.returningClause !== undefined,
+    everyRowReturns: insert.onConflictClause === undefined,
+    markers: relation.table === undefined ? [] : [markerName(relation.table)],
+  })
+  assertSameRows(insert, plan, lists, added.length)
+  return plan
+}
+
+/** What stands behind the rows. Without VALUES (DEFAULT VALUES) only RETURNING and ON CONFLICT can stand there. */
+function tailText(source: SourceText, insert: InsertStmt, valuesEnd: number | undefined): string {
+  if (insert.onConflictClause !== undefined) return source.between(insert.onConflictClause.location ?? 0, source.length)
+  if (insert.returningClause === undefined) return ''
+  const returning = findKeyword(source.raw, 'returning', valuesEnd ?? 0, true)
+  if (returning === undefined) throw refuse('cannot read the RETURNING clause')
+  return source.between(returning.start, source.length)
+}
+
+/** The statement built from the cut pieces must be the one that was sent, but for the columns that were added. */
+function assertSameRows(insert: InsertStmt, plan: InsertRowsPlan, lists: readonly AnyNode[][], added: number): void {
+  const built = parseOne(insertText(plan, leafName(0, 0), plan.rows)).InsertStmt as InsertStmt
+  const rows = (((built.selectStmt as AnyNode | undefined)?.SelectStmt as SelectStmt | undefined)?.valuesLists ?? []).map((row) => {
+    const items = ((row as AnyNode).List?.items ?? []) as AnyNode[]
+    return items.slice(0, items.length - added)
+  })
+  const plain = (value: unknown) => JSON.stringify(value, (key, item: unknown) => (/location|_start$|_end$/.test(key) ? undefined : item))
+  const same =
+    (insert.selectStmt === undefined || plain(rows) === plain(lists)) &&
+    plain(built.onConflictClause) === plain(insert.onConflictClause) &&
+    plain(built.returningClause) === plain(insert.returningClause)
+  if (!same) throw refuse('the INSERT could not be taken apart for its shards', 'Please report it.')
+}
+
+/** An INSERT of some of the plan's rows into `target`, a leaf or the table itself. */
+export function insertText(plan: InsertRowsPlan, target: string, rows: readonly { readonly values: readonly string[] }[]): string {
+  const alias = quoteIdent(plan.alias ?? plan.relation.name)
+  if (plan.columns.length === 0) return `INSERT INTO ${target} AS ${alias} DEFAULT VALUES ${plan.tail}`
+  const columns = plan.columns.map(quoteIdent).join(', ')
+  return `INSERT INTO ${target} AS ${alias} (${columns}) VALUES ${rows.map((row) => `(${row.values.join(', ')})`).join(', ')} ${plan.tail}`
+}
+
+export function isConstantDefault(column: Column, context: NameContext): boolean {
+  if (column.default === undefined) return true
+  const facts = statementFacts(parseOne(`SELECT ${column.default}`), context)
+  return facts.volatile.length === 0 && !facts.usesTime && facts.catalogOnly.length === 0
+}
+
+/** Any INSERT: its rows are made in a temporary table on the catalog that has the target's columns and defaults. */
+function insertSelect(
+  statement: Statement,
+  facts: StatementFacts,
+  context: NameContext,
+  insert: InsertStmt,
+  relation: Relation,
+  columns: readonly string[] | undefined,
+): QueryPlan {
+  const { source } = statement
+  if (facts.locking) throw refuse('cannot lock rows in the SELECT of an INSERT across shards')
+  if (insert.onConflictClause !== undefined && facts.parameters.size > 0 && hasParameters(insert.onConflictClause)) {
+    throw refuse('cannot use parameters in ON CONFLICT of an INSERT whose rows are computed', 'Insert constants, or leave ON CONFLICT out.')
+  }
+  if (insert.returningClause !== undefined && hasParameters(insert.returningClause)) throw refuse('cannot use parameters in RETURNING of an INSERT whose rows are computed')
+  const { text: gathered, fetches } = gatherSources(statement, facts, context)
+  const node = parseOne(gathered)
+  const again = node.InsertStmt as InsertStmt
+  const whole = new SourceText(gathered)
+  const start = again.relation?.location ?? 0
+  let end = whole.length
+  if (again.onConflictClause !== undefined) end = again.onConflictClause.location ?? end
+  else if (again.returningClause !== undefined) end = findKeyword(whole.raw, 'returning', start, true)?.start ?? end
+  const afterName = nameEnd(whole.raw, start)
+  const body = whole.between(afterName, end).replace(/^\s*AS\s+("[^"]*"|\S+)/i, again.relation?.alias === undefined ? '$&' : '')
+  return Object.freeze({
+    kind: 'insert-select',
+    rule: 'rows are made on the catalog',
+    relation,
+    alias: insert.relation?.alias?.aliasname,
+    fetches,
+    text: `${whole.between(0, start)}pg_temp.${rowsTable}${body}`,
+    tail: tailText(source, insert, 0),
+    returning: insert.returningClause !== undefined,
+    markers: relation.table === undefined ? [] : [markerName(relation.table)],
+    pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary'),
+  })
+}
+
+function hasParameters(value: unknown): boolean {
+  return JSON.stringify(value).includes('"ParamRef"')
+}
+

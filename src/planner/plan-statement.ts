@@ -1,0 +1,37 @@
+/** The planner's door: one statement of data (SELECT, VALUES, INSERT, UPDATE, DELETE, MERGE) to a plan. */
+import { refuse } from '../base/errors.ts'
+import type { SelectStmt } from '../sql/ast.ts'
+import type { Statement } from '../sql/parse.ts'
+import { expandViews } from './expand-views.ts'
+import { refuseTableFunctions } from './facts.ts'
+import { planDml } from './plan-dml.ts'
+import { planInsert } from './plan-insert.ts'
+import type { QueryPlan } from './plan.ts'
+import { planSelect } from './plan-select.ts'
+import type { NameContext } from './resolve.ts'
+
+export interface PlannedStatement {
+  readonly plan: QueryPlan
+  /** Names that the snapshot does not know: it may be behind. */
+  readonly unknownNames: boolean
+}
+
+export function isDataStatement(statement: Statement): boolean {
+  const { node } = statement
+  const select = node.SelectStmt as SelectStmt | undefined
+  if (select !== undefined) return select.intoClause === undefined
+  return (node.InsertStmt ?? node.UpdateStmt ?? node.DeleteStmt ?? node.MergeStmt) !== undefined
+}
+
+export function planStatement(given: Statement, context: NameContext): PlannedStatement {
+  const { statement, facts } = expandViews(given, context)
+  refuseTableFunctions(facts)
+  const unknownNames = facts.relations.some((use) => use.resolved.kind === 'unknown')
+  const { node } = statement
+  if (node.SelectStmt !== undefined) return { plan: planSelect(statement, facts, context), unknownNames }
+  if (node.InsertStmt !== undefined) return { plan: planInsert(statement, facts, context), unknownNames }
+  if (node.UpdateStmt !== undefined || node.DeleteStmt !== undefined || node.MergeStmt !== undefined) {
+    return { plan: planDml(statement, facts, context), unknownNames }
+  }
+  throw refuse('this statement cannot be planned')
+}

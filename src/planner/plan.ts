@@ -1,0 +1,169 @@
+/**
+ * Plans: what to run where, frozen and symbolic until Bind.
+ *
+ * A plan holds nothing of one call. Where it depends on a value, it names the parameter; where it depends on a bucket,
+ * its text has a hole. So a plan can be cached, printed and compared.
+ */
+import type { KeyType, Relation } from '../catalog/snapshot.ts'
+
+/** Where the value of a key comes from. */
+export type KeySource =
+  | { readonly kind: 'constant'; readonly text: string }
+  | { readonly kind: 'parameter'; readonly number: number }
+  | { readonly kind: 'null' }
+
+export type OneShardRoute =
+  | { readonly kind: 'bucket'; readonly group: number; readonly keyType: KeyType; readonly key: KeySource }
+  | { readonly kind: 'shard'; readonly shard: number }
+  /** Reference tables only: any shard has the answer. */
+  | { readonly kind: 'any' }
+
+/** A text with holes for the names of leaves: pieces[0] leaf(tableIds[0]) pieces[1] ... */
+export interface LeafText {
+  readonly pieces: readonly string[]
+  readonly tableIds: readonly number[]
+}
+
+/** A statement, whole, on the one server that has all its rows. */
+export interface OneShardPlan {
+  readonly kind: 'one-shard'
+  readonly rule: string
+  readonly route: OneShardRoute
+  readonly text: LeafText
+  /** Tables whose layout must be what the plan thinks it is; leaves need none, their names say it. */
+  readonly markers: readonly string[]
+  readonly writes: boolean
+}
+
+/** A text that may need the transaction's time, the same on all shards: a hole for each use. */
+export interface TimedText {
+  readonly pieces: readonly string[]
+}
+
+/** The same statement on several shards at once; their rows one after the other, their counts added. */
+export interface ScatterPlan {
+  readonly kind: 'scatter'
+  readonly rule: string
+  readonly shards: readonly number[]
+  /** Keys that the statement is restricted to: only the shards of their buckets take part. */
+  readonly keys: { readonly group: number; readonly keyType: KeyType; readonly sources: readonly KeySource[] } | undefined
+  readonly text: TimedText
+  readonly markers: readonly string[]
+  readonly writes: boolean
+  /** Aggregates of the whole, from those of the shards; undefined where rows are just put together. */
+  readonly combine: readonly CombineFunction[] | undefined
+}
+
+/** How one column of the shards' single rows becomes the answer's. */
+export type CombineFunction = 'sum-of-counts' | 'min-integer' | 'max-integer'
+
+/** A write to reference tables: on the catalog and on every shard. */
+export interface EverywherePlan {
+  readonly kind: 'everywhere'
+  readonly rule: string
+  readonly text: TimedText
+  readonly markers: readonly string[]
+}
+
+/** The rows of one table (all, or those that a condition lets through) that a gather brings to the catalog. */
+export interface Fetch {
+  /** The temporary table, without its schema. */
+  readonly temporary: string
+  readonly relation: Relation
+  readonly columns: readonly string[]
+  /** Conditions over the table's columns, all of which must hold; they may name parameters ($n). */
+  readonly where: readonly string[]
+  readonly shards: readonly number[]
+  readonly markers: readonly string[]
+}
+
+/** Rows of distributed tables come to the catalog; the statement runs there, in PostgreSQL. */
+export interface GatherPlan {
+  readonly kind: 'gather'
+  readonly rule: string
+  readonly fetches: readonly Fetch[]
+  readonly text: string
+  /** True when the rest changes the catalog (a temporary table, a sequence, an advisory lock). */
+  readonly writes: boolean
+  readonly pins: boolean
+}
+
+/** On the catalog alone: introspection, expressions without tables, sequences, temporary tables. */
+export interface CatalogPlan {
+  readonly kind: 'catalog'
+  readonly rule: string
+  readonly text: string
+  readonly writes: boolean
+  /** The session must keep the catalog connection that this ran on (temporary table, session lock, currval). */
+  readonly pins: boolean
+}
+
+/** One row of an INSERT ... VALUES: the texts of its values, and its key. */
+export interface InsertRow {
+  readonly values: readonly string[]
+  /** Undefined where the key is the value of a sequence: see InsertRowsPlan.sequences. */
+  readonly key: KeySource | undefined
+}
+
+/** INSERT ... VALUES: each row to the shard of its bucket, values of sequences filled in. */
+export interface InsertRowsPlan {
+  readonly kind: 'insert-rows'
+  readonly rule: string
+  readonly relation: Relation
+  readonly alias: string | undefined
+  readonly columns: readonly string[]
+  readonly rows: readonly InsertRow[]
+  /** Columns, by their place in `columns`, that the router takes from a sequence, in the rows where `rows` says so. */
+  readonly sequences: readonly { readonly column: number; readonly sequence: string; readonly rows: readonly number[] }[]
+  readonly keyColumn: number
+  /** Everything behind the rows: ON CONFLICT, RETURNING. */
+  readonly tail: string
+  readonly returning: boolean
+  /** False with ON CONFLICT: rows may be left out, so their order can't be told. */
+  readonly everyRowReturns: boolean
+  readonly markers: readonly string[]
+}
+
+/** INSERT of rows that the catalog computes: any source, any default. */
+export interface InsertSelectPlan {
+  readonly kind: 'insert-select'
+  readonly rule: string
+  readonly relation: Relation
+  readonly alias: string | undefined
+  readonly fetches: readonly Fetch[]
+  /** Inserts into the temporary table `pg_temp.pgherd_rows`, made like the target with its defaults. */
+  readonly text: string
+  readonly tail: string
+  readonly returning: boolean
+  readonly markers: readonly string[]
+  readonly pins: boolean
+}
+
+export type QueryPlan =
+  | OneShardPlan
+  | ScatterPlan
+  | EverywherePlan
+  | GatherPlan
+  | CatalogPlan
+  | InsertRowsPlan
+  | InsertSelectPlan
+
+export const rowsTable = 'pgherd_rows'
+
+export function renderLeafText(text: LeafText, bucket: number | undefined): string {
+  let out = text.pieces[0] ?? ''
+  for (const [i, id] of text.tableIds.entries()) out += `pgherd_data.t${id}_b${bucket}${text.pieces[i + 1]}`
+  return out
+}
+
+export function planWrites(plan: QueryPlan): boolean {
+  switch (plan.kind) {
+    case 'one-shard':
+    case 'scatter':
+    case 'gather':
+    case 'catalog':
+      return plan.writes
+    default:
+      return true
+  }
+}

@@ -1,0 +1,126 @@
+/** Reads the payloads of what a client sends. A payload that breaks its own format throws SqlError 08P01. */
+import { SqlError } from '../base/errors.ts'
+
+export interface ParseMessage {
+  readonly name: string
+  readonly text: string
+  readonly parameterTypes: readonly number[]
+}
+
+export interface BindMessage {
+  readonly portal: string
+  readonly statement: string
+  readonly parameterFormats: readonly number[]
+  /** The values as sent, undefined for NULL. */
+  readonly values: readonly (Buffer | undefined)[]
+  readonly resultFormats: readonly number[]
+}
+
+function violation(what: string): SqlError {
+  return new SqlError('08P01', `invalid message format: ${what}`)
+}
+
+export class PayloadReader {
+  private readonly buffer: Buffer
+  private at = 0
+
+  constructor(buffer: Buffer) {
+    this.buffer = buffer
+  }
+
+  cstring(): string {
+    const stop = this.buffer.indexOf(0, this.at)
+    if (stop < 0) throw violation('a string is not ended')
+    const text = this.buffer.toString('utf8', this.at, stop)
+    this.at = stop + 1
+    return text
+  }
+
+  byte(): number {
+    if (this.at >= this.buffer.length) throw violation('too short')
+    return this.buffer[this.at++] as number
+  }
+
+  int16(): number {
+    if (this.at + 2 > this.buffer.length) throw violation('too short')
+    this.at += 2
+    return this.buffer.readUInt16BE(this.at - 2)
+  }
+
+  int32(): number {
+    if (this.at + 4 > this.buffer.length) throw violation('too short')
+    this.at += 4
+    return this.buffer.readInt32BE(this.at - 4)
+  }
+
+  bytes(length: number): Buffer {
+    if (length < 0 || this.at + length > this.buffer.length) throw violation('a value is longer than its message')
+    this.at += length
+    return this.buffer.subarray(this.at - length, this.at)
+  }
+
+  int16s(): number[] {
+    return Array.from({ length: this.int16() }, () => this.int16())
+  }
+
+  int32s(): number[] {
+    return Array.from({ length: this.int16() }, () => this.int32())
+  }
+
+  end(): void {
+    if (this.at !== this.buffer.length) throw violation('too long')
+  }
+}
+
+export function readParse(payload: Buffer): ParseMessage {
+  const reader = new PayloadReader(payload)
+  const message = { name: reader.cstring(), text: reader.cstring(), parameterTypes: reader.int32s() }
+  reader.end()
+  return message
+}
+
+export function readBind(payload: Buffer): BindMessage {
+  const reader = new PayloadReader(payload)
+  const portal = reader.cstring()
+  const statement = reader.cstring()
+  const parameterFormats = reader.int16s()
+  const values = Array.from({ length: reader.int16() }, () => {
+    const length = reader.int32()
+    return length === -1 ? undefined : reader.bytes(length)
+  })
+  if (parameterFormats.length > 1 && parameterFormats.length !== values.length) {
+    throw new SqlError('08P01', `bind message has ${parameterFormats.length} parameter formats but ${values.length} parameters`)
+  }
+  const resultFormats = reader.int16s()
+  reader.end()
+  return { portal, statement, parameterFormats, values, resultFormats }
+}
+
+/** Describe and Close: 'S' or 'P', and a name. */
+export function readTarget(payload: Buffer): { kind: 'S' | 'P'; name: string } {
+  const reader = new PayloadReader(payload)
+  const kind = String.fromCharCode(reader.byte())
+  if (kind !== 'S' && kind !== 'P') throw new SqlError('08P01', `invalid message subtype ${kind.charCodeAt(0)}`)
+  const name = reader.cstring()
+  reader.end()
+  return { kind, name }
+}
+
+export function readExecute(payload: Buffer): { portal: string; rowsMax: number } {
+  const reader = new PayloadReader(payload)
+  const message = { portal: reader.cstring(), rowsMax: reader.int32() }
+  reader.end()
+  return message
+}
+
+export function readQuery(payload: Buffer): string {
+  const reader = new PayloadReader(payload)
+  const text = reader.cstring()
+  reader.end()
+  return text
+}
+
+/** The format (0 text, 1 binary) of parameter `index`. */
+export function formatOf(formats: readonly number[], index: number): number {
+  return formats.length === 0 ? 0 : formats.length === 1 ? (formats[0] as number) : (formats[index] ?? 0)
+}

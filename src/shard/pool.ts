@@ -1,0 +1,150 @@
+/**
+ * Idle connections to all servers, by server, database and role; and a queue of those who wait for one.
+ *
+ * A connection is lent to one holder at a time and comes back idle (ReadyForQuery 'I'), or is closed.
+ */
+import { SqlError } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { Connection } from './connection.ts'
+import { txIdle } from './exchange.ts'
+
+interface Waiter {
+  give(connection: Connection): void
+  fail(error: SqlError): void
+}
+
+interface Slot {
+  readonly idle: Connection[]
+  readonly waiting: Set<Waiter>
+  open: number
+}
+
+export class Pool {
+  private readonly slots = new Map<string, Slot>()
+  private readonly slotOf = new WeakMap<Connection, string>()
+  private readonly clock: Clock
+  private readonly credentials: Credentials
+  private closed = false
+
+  constructor(clock: Clock, credentials: Credentials) {
+    this.clock = clock
+    this.credentials = credentials
+  }
+
+  /** An idle connection if there is one at once: the hot path does without a promise. */
+  tryTake(server: ServerAddress, database: string, user: string): Connection | undefined {
+    const slot = this.slots.get(keyOf(server, database, user))
+    return slot?.idle.pop()
+  }
+
+  /** Throws 53300 when none becomes free in time, or the server's own error when it cannot be entered. */
+  async take(server: ServerAddress, database: string, user: string): Promise<Connection> {
+    if (this.closed) throw new SqlError('57P01', 'the router is shutting down')
+    const key = keyOf(server, database, user)
+    const slot = this.slots.get(key) ?? { idle: [], waiting: new Set(), open: 0 }
+    this.slots.set(key, slot)
+    const idle = slot.idle.pop()
+    if (idle !== undefined) return idle
+    if (slot.open >= limits.poolConnectionsMax) return this.wait(slot, server)
+    slot.open++
+    try {
+      return await this.connect(key, slot, server, database, user)
+    } catch (error) {
+      slot.open--
+      this.failWaiters(slot, error as SqlError)
+      throw error
+    }
+  }
+
+  /** Gives a connection back. One that is not idle is of no use to anybody else: it is closed. */
+  release(connection: Connection): void {
+    const slot = this.slots.get(this.slotOf.get(connection) ?? '')
+    if (slot === undefined || connection.isLost) return
+    if (this.closed || connection.txStatus !== txIdle || connection.pendingExchanges > 0) {
+      connection.close()
+      return
+    }
+    const [waiter] = slot.waiting
+    if (waiter !== undefined) waiter.give(connection)
+    else slot.idle.push(connection)
+  }
+
+  /** Closes the idle connections to one database, so that it can be dropped. */
+  async closeDatabase(database: string): Promise<void> {
+    for (const [key, slot] of this.slots) {
+      if (key.split('\0')[1] !== database) continue
+      for (const connection of slot.idle.splice(0)) connection.close()
+    }
+  }
+
+  close(): void {
+    this.closed = true
+    for (const slot of this.slots.values()) {
+      for (const connection of slot.idle.splice(0)) connection.close()
+    }
+  }
+
+  private async connect(key: string, slot: Slot, server: ServerAddress, database: string, user: string): Promise<Connection> {
+    const password = user === this.credentials.user ? this.credentials.password : undefined
+    const connection = await Connection.connect({ server, database, user, password })
+    this.slotOf.set(connection, key)
+    connection.onClosed = () => {
+      slot.open--
+      const at = slot.idle.indexOf(connection)
+      if (at >= 0) slot.idle.splice(at, 1)
+      this.replace(key, slot, server, database, user)
+    }
+    return connection
+  }
+
+  /** A waiter must not starve because the connection it would have got was closed. */
+  private replace(key: string, slot: Slot, server: ServerAddress, database: string, user: string): void {
+    if (this.closed || slot.waiting.size === 0 || slot.open >= limits.poolConnectionsMax) return
+    slot.open++
+    this.connect(key, slot, server, database, user).then(
+      (connection) => this.release(connection),
+      (error: SqlError) => {
+        slot.open--
+        this.failWaiters(slot, error)
+      },
+    )
+  }
+
+  private failWaiters(slot: Slot, error: SqlError): void {
+    if (slot.open > 0) return
+    for (const waiter of slot.waiting) waiter.fail(error)
+  }
+
+  private wait(slot: Slot, server: ServerAddress): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        slot.waiting.delete(waiter)
+        stopTimer()
+      }
+      const waiter: Waiter = {
+        give: (connection) => {
+          settle()
+          resolve(connection)
+        },
+        fail: (error) => {
+          settle()
+          reject(error)
+        },
+      }
+      const stopTimer = this.clock.after(limits.poolWaitMsMax, () =>
+        waiter.fail(
+          new SqlError('53300', `no connection to ${server.name} became free within ${limits.poolWaitMsMax} ms`, {
+            hint: 'Too many transactions are open at once.',
+          }),
+        ),
+      )
+      slot.waiting.add(waiter)
+    })
+  }
+}
+
+function keyOf(server: ServerAddress, database: string, user: string): string {
+  return `${server.id}\0${database}\0${user}`
+}

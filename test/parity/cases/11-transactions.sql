@@ -1,0 +1,234 @@
+-- Transactions: commit, rollback, savepoints, failed blocks, read only, isolation levels, writes of
+-- several keys (and so of several servers) in one transaction.
+CREATE TABLE acc (id int PRIMARY KEY, owner text, balance numeric(10,2) NOT NULL CHECK (balance >= 0));
+INSERT INTO acc SELECT g, 'o' || g % 5, 100 FROM generate_series(1, 50) g;
+CREATE TABLE log (id int PRIMARY KEY, line text);
+
+-- commit and rollback
+BEGIN;
+INSERT INTO log VALUES (1, 'a'), (2, 'b'), (3, 'c');
+SELECT * FROM log;
+COMMIT;
+SELECT * FROM log ORDER BY id;
+BEGIN;
+INSERT INTO log VALUES (4, 'd');
+UPDATE log SET line = 'changed';
+DELETE FROM log WHERE id = 1;
+SELECT * FROM log ORDER BY id;
+ROLLBACK;
+SELECT * FROM log ORDER BY id;
+BEGIN TRANSACTION;
+INSERT INTO log VALUES (5, 'e');
+END;
+START TRANSACTION;
+INSERT INTO log VALUES (6, 'f');
+ABORT;
+BEGIN WORK;
+COMMIT WORK;
+SELECT count(*) FROM log;
+
+-- a transfer between rows of several servers
+BEGIN;
+UPDATE acc SET balance = balance - 30 WHERE id = 1;
+UPDATE acc SET balance = balance + 10 WHERE id = 2;
+UPDATE acc SET balance = balance + 10 WHERE id = 3;
+UPDATE acc SET balance = balance + 10 WHERE id = 4;
+SELECT id, balance FROM acc WHERE id < 5;
+SELECT sum(balance) FROM acc;
+COMMIT;
+SELECT id, balance FROM acc WHERE balance <> 100 ORDER BY id;
+BEGIN;
+SELECT id, balance FROM acc WHERE id IN (1, 2) ORDER BY id FOR UPDATE;
+UPDATE acc SET balance = balance + 1 WHERE owner = 'o1';
+INSERT INTO log SELECT id + 100, owner FROM acc WHERE owner = 'o1' AND id < 30;
+DELETE FROM acc WHERE owner = 'o2' AND id > 40;
+COMMIT;
+SELECT count(*), sum(balance) FROM acc;
+SELECT * FROM log;
+-- own writes are seen by later reads, joins and aggregates
+BEGIN;
+INSERT INTO acc VALUES (900, 'new', 1), (901, 'new', 2), (902, 'new', 3);
+SELECT count(*), sum(balance) FROM acc WHERE owner = 'new';
+SELECT a.id, b.id FROM acc a JOIN acc b ON b.owner = a.owner AND b.id > a.id WHERE a.owner = 'new';
+UPDATE acc SET id = id + 50 WHERE owner = 'new' RETURNING id;
+SELECT id FROM acc WHERE id > 800 ORDER BY id;
+ROLLBACK;
+SELECT count(*) FROM acc WHERE owner = 'new';
+
+-- a failed block
+BEGIN;
+INSERT INTO log VALUES (7, 'g');
+INSERT INTO log VALUES (1, 'dup');
+SELECT 1;
+INSERT INTO log VALUES (8, 'h');
+SELECT * FROM nowhere;
+SAVEPOINT s;
+COMMIT;
+SELECT * FROM log WHERE id IN (7, 8);
+BEGIN;
+UPDATE acc SET balance = balance - 10 WHERE id = 5;
+UPDATE acc SET balance = balance - 1000 WHERE id = 6;
+ROLLBACK;
+SELECT id, balance FROM acc WHERE id IN (5, 6) ORDER BY id;
+BEGIN;
+SELEC 1;
+SELECT 2;
+ROLLBACK;
+BEGIN;
+SELECT * FROM nowhere;
+BEGIN;
+END;
+SELECT 1 AS alive;
+
+-- savepoints
+BEGIN;
+INSERT INTO log VALUES (10, 'ten');
+SAVEPOINT a;
+INSERT INTO log VALUES (11, 'eleven'), (12, 'twelve');
+SAVEPOINT b;
+UPDATE log SET line = 'x' WHERE id IN (10, 11, 12);
+ROLLBACK TO SAVEPOINT b;
+SELECT * FROM log WHERE id BETWEEN 10 AND 12 ORDER BY id;
+ROLLBACK TO a;
+SELECT * FROM log WHERE id BETWEEN 10 AND 12 ORDER BY id;
+INSERT INTO log VALUES (13, 'thirteen');
+RELEASE SAVEPOINT a;
+COMMIT;
+SELECT * FROM log WHERE id BETWEEN 10 AND 13 ORDER BY id;
+-- out of an error
+BEGIN;
+INSERT INTO log VALUES (20, 'twenty');
+SAVEPOINT s1;
+INSERT INTO log VALUES (20, 'dup');
+SELECT 1;
+ROLLBACK TO s1;
+INSERT INTO log VALUES (21, 'after');
+SAVEPOINT s1;
+INSERT INTO log VALUES (22, NULL), (23, 'y');
+ROLLBACK TO s1;
+ROLLBACK TO s1;
+RELEASE s1;
+ROLLBACK TO s1;
+SELECT count(*) FROM log WHERE id IN (22, 23);
+RELEASE s1;
+COMMIT;
+SELECT * FROM log WHERE id BETWEEN 20 AND 23;
+BEGIN;
+ROLLBACK TO nothing;
+ROLLBACK;
+BEGIN;
+SAVEPOINT x;
+RELEASE x;
+RELEASE x;
+ROLLBACK;
+SAVEPOINT outside;
+ROLLBACK TO outside;
+RELEASE outside;
+
+-- settings in a transaction
+SET work_mem = '5MB';
+BEGIN;
+SET LOCAL work_mem = '7MB';
+SHOW work_mem;
+COMMIT;
+SHOW work_mem;
+BEGIN;
+SET work_mem = '9MB';
+ROLLBACK;
+SHOW work_mem;
+BEGIN;
+SET work_mem = '11MB';
+SAVEPOINT s;
+SET work_mem = '12MB';
+ROLLBACK TO s;
+SHOW work_mem;
+COMMIT;
+SHOW work_mem;
+RESET work_mem;
+
+-- read only
+BEGIN READ ONLY;
+SELECT count(*) FROM acc;
+INSERT INTO log VALUES (30, 'no');
+ROLLBACK;
+BEGIN;
+SET TRANSACTION READ ONLY;
+UPDATE acc SET balance = 0 WHERE id = 1;
+COMMIT;
+BEGIN READ ONLY;
+DELETE FROM acc;
+END;
+BEGIN READ ONLY;
+CREATE TABLE no (id int);
+ROLLBACK;
+SET default_transaction_read_only = on;
+INSERT INTO log VALUES (31, 'no');
+BEGIN READ WRITE;
+INSERT INTO log VALUES (32, 'yes');
+COMMIT;
+SHOW transaction_read_only;
+SET default_transaction_read_only = off;
+SELECT id FROM log WHERE id >= 30 AND id < 100;
+
+-- isolation levels
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SHOW transaction_isolation;
+SELECT sum(balance) FROM acc;
+UPDATE acc SET balance = balance + 1 WHERE id IN (7, 8, 9);
+COMMIT;
+BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE;
+SHOW transaction_isolation;
+SELECT count(*) FROM acc;
+COMMIT;
+BEGIN;
+SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;
+SELECT current_setting('transaction_isolation');
+INSERT INTO log VALUES (40, 'serial'), (41, 'izable');
+COMMIT;
+BEGIN ISOLATION LEVEL READ UNCOMMITTED;
+SHOW transaction_isolation;
+END;
+BEGIN;
+SELECT count(*) FROM acc;
+SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;
+ROLLBACK;
+SHOW transaction_isolation;
+
+-- chains, and commands outside a block
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO log VALUES (50, 'chain');
+COMMIT AND CHAIN;
+SHOW transaction_isolation;
+INSERT INTO log VALUES (51, 'chain');
+ROLLBACK AND CHAIN;
+INSERT INTO log VALUES (52, 'chain');
+COMMIT;
+SELECT id FROM log WHERE id BETWEEN 50 AND 60 ORDER BY id;
+COMMIT;
+ROLLBACK;
+COMMIT AND CHAIN;
+
+-- DDL and TRUNCATE in a transaction
+BEGIN;
+CREATE TABLE tt (id int PRIMARY KEY, v text);
+INSERT INTO tt SELECT g, 'v' || g FROM generate_series(1, 20) g;
+ALTER TABLE tt ADD COLUMN w int DEFAULT 3;
+SELECT count(*), sum(w) FROM tt;
+ROLLBACK;
+SELECT * FROM tt;
+BEGIN;
+TRUNCATE log;
+SELECT count(*) FROM log;
+ROLLBACK;
+SELECT count(*), sum(id) FROM log;
+BEGIN;
+CREATE TABLE tt (id int PRIMARY KEY);
+INSERT INTO tt VALUES (1), (2), (3), (4);
+COMMIT;
+SELECT id FROM tt ORDER BY id;
+BEGIN;
+DROP TABLE tt;
+SELECT 1 FROM tt;
+ROLLBACK;
+SELECT count(*) FROM tt;
+SELECT count(*), sum(balance), sum(id) FROM acc;
