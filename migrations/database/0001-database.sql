@@ -59,3 +59,7 @@ CREATE FUNCTION pgherd.version() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELEC
 GRANT USAGE ON SCHEMA pgherd TO PUBLIC;
 GRANT SELECT ON pgherd.tables, pgherd.buckets, pgherd.shards TO PUBLIC;
 GRANT SELECT ON pgherd.placement, pgherd.bucket, pgherd.table_group TO PUBLIC;
+
+-- Sessions keep these themselves, as the role that changes the schema; the router lets no statement of a client write here.
+GRANT SELECT, INSERT, UPDATE, DELETE ON pgherd.placement, pgherd.bucket, pgherd.table_group, pgherd.function_note TO PUBLIC;
+GRANT SELECT, UPDATE ON pgherd.schema_version TO PUBLIC;

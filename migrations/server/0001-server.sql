@@ -13,5 +13,6 @@ CREATE FUNCTION pgherd.decide(transaction_id text) RETURNS void LANGUAGE sql SEC
 -- Leaves and markers.
 CREATE SCHEMA pgherd_data;
 
-GRANT USAGE ON SCHEMA pgherd, pgherd_data TO PUBLIC;
+GRANT USAGE ON SCHEMA pgherd TO PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA pgherd_data TO PUBLIC;
 GRANT EXECUTE ON FUNCTION pgherd.decide(text) TO PUBLIC;

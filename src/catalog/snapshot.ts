@@ -32,6 +32,8 @@ export interface Relation {
   /** pg_class.relkind: r table, p partitioned table, v view, m materialized view, S sequence, f foreign table, ... */
   readonly relkind: string
   readonly columns: readonly Column[]
+  /** The columns of the primary key; empty when there is none. */
+  readonly primaryKey: readonly string[]
   /** The SELECT of a view, with every name in it qualified. */
   readonly viewDefinition: string | undefined
   /** Undefined for what has no rows on shards: views, sequences, ... */

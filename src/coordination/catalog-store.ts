@@ -14,6 +14,8 @@ import { loadBuiltins, loadSnapshot } from './load-snapshot.ts'
 
 export const clusterDatabase = 'pgherd'
 
+const asText = { getTypeParser: () => (value: string) => value } as unknown as pg.CustomTypesConfig
+
 interface DatabaseEntry {
   snapshot: Snapshot | undefined
   client: Promise<pg.Client> | undefined
@@ -27,7 +29,7 @@ export class CatalogStore {
   private readonly credentials: Credentials
   private readonly log: Logger
   private readonly databases = new Map<string, DatabaseEntry>()
-  private builtins: Builtins | undefined
+  private builtinFacts: Builtins | undefined
 
   constructor(catalog: ServerAddress, clusterId: string, shards: readonly ServerAddress[], credentials: Credentials, log: Logger) {
     this.catalog = catalog
@@ -40,6 +42,11 @@ export class CatalogStore {
   /** The snapshot at hand, if any: it may be behind. */
   current(database: string): Snapshot | undefined {
     return this.databases.get(database)?.snapshot
+  }
+
+  get builtins(): Builtins {
+    if (this.builtinFacts === undefined) throw new Error('no snapshot has been loaded yet')
+    return this.builtinFacts
   }
 
   async get(database: string): Promise<Snapshot> {
@@ -79,8 +86,13 @@ export class CatalogStore {
     try {
       entry.client ??= this.connect(database)
       const client = await entry.client
-      this.builtins ??= await loadBuiltins(client)
-      entry.snapshot = await loadSnapshot(client, database, this.shards, this.builtins)
+      const ask = async (sql: string) => Object.values((await client.query<Record<string, string>>({ text: sql, types: asText })).rows[0] ?? {})[0]
+      this.builtinFacts ??= await loadBuiltins(ask)
+      await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''`)
+      const loaded = await loadSnapshot(ask, database, this.shards, this.builtinFacts)
+      await client.query('ROLLBACK')
+      // Answers may overtake each other: the newest stays.
+      if (entry.snapshot === undefined || loaded.version >= entry.snapshot.version) entry.snapshot = loaded
       return entry.snapshot
     } catch (error) {
       void entry.client?.then((client) => client.end()).catch(() => undefined)

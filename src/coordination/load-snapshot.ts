@@ -1,5 +1,4 @@
-/** Reads a database's snapshot from its shell, in one REPEATABLE READ transaction. */
-import type pg from 'pg'
+/** Reads a database's snapshot from its shell. */
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { Builtins, Column, KeyType, Relation, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction } from '../catalog/snapshot.ts'
 import { relationKey } from '../catalog/snapshot.ts'
@@ -8,6 +7,8 @@ const relationsQuery = `
   SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind,
          CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS view_definition,
          p.id, p.kind, p.key_column, p.key_type, p.group_id, p.shard_id, p.layout, p.by_default,
+         (SELECT coalesce(json_agg(a.attname ORDER BY k.n), '[]') FROM pg_constraint pk, unnest(pk.conkey) WITH ORDINALITY k (attnum, n)
+            JOIN pg_attribute a ON a.attnum = k.attnum WHERE pk.conrelid = c.oid AND pk.contype = 'p' AND a.attrelid = c.oid) AS primary_key,
          (SELECT coalesce(json_agg(json_build_object(
               'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8, 'type', format_type(a.atttypid, a.atttypmod),
               'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated <> '',
@@ -35,7 +36,7 @@ const functionsQuery = `
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgherd')`
 
 interface RelationRow {
-  oid: string
+  oid: number
   schema: string
   name: string
   relkind: string
@@ -48,47 +49,44 @@ interface RelationRow {
   shard_id: number | null
   layout: number
   by_default: boolean
+  primary_key: string[]
   columns: (Omit<Column, 'default' | 'sequence'> & { default: string | null; sequence: string | null })[]
 }
 
-export async function loadSnapshot(
-  client: pg.Client,
-  database: string,
-  shards: readonly ServerAddress[],
-  builtins: Builtins,
-): Promise<Snapshot> {
-  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''`)
-  try {
-    const version = await client.query<{ version: string }>('SELECT version FROM pgherd.schema_version')
-    const relations = (await client.query<RelationRow>(relationsQuery)).rows.map(toRelation)
-    const groups = await client.query<{ id: number; key_type: KeyType; owners: number[] }>(
-      `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners
-       FROM pgherd.table_group g JOIN pgherd.bucket b ON b.group_id = g.id GROUP BY g.id`,
-    )
-    const schemas = await client.query<{ nspname: string }>('SELECT nspname FROM pg_namespace')
-    const functions = await client.query<UserFunction & { touches_tables: string | null }>(functionsQuery)
-    const equality = await client.query(
-      `SELECT FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprname = '=' AND n.nspname <> 'pg_catalog' LIMIT 1`,
-    )
-    const byName = new Map<string, UserFunction[]>()
-    for (const { touches_tables, ...row } of functions.rows) {
-      byName.set(row.name, [...(byName.get(row.name) ?? []), { ...row, touchesTables: touches_tables ?? undefined }])
-    }
-    return Object.freeze({
-      database,
-      version: Number(version.rows[0]?.version),
-      shards,
-      schemas: new Set(schemas.rows.map((row) => row.nspname)),
-      relations: new Map(relations.map((relation) => [relationKey(relation.schema, relation.name), relation])),
-      relationsByOid: new Map(relations.map((relation) => [relation.oid, relation])),
-      groups: new Map(groups.rows.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners }])),
-      functions: byName,
-      builtins,
-      ownEquality: equality.rowCount !== 0,
-    })
-  } finally {
-    await client.query('ROLLBACK')
+/** Runs a query of one row and one column, and gives its text. */
+export type AskOne = (sql: string) => Promise<string | undefined>
+
+/** All questions must see one state of the catalog, with an empty search_path: the caller's transaction sees to both. */
+export async function loadSnapshot(ask: AskOne, database: string, shards: readonly ServerAddress[], builtins: Builtins): Promise<Snapshot> {
+  const rowsOf = async <T>(sql: string): Promise<T[]> =>
+    JSON.parse((await ask(`SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM (${sql}) x`)) ?? '[]') as T[]
+  const version = Number(await ask('SELECT version FROM pgherd.schema_version'))
+  const relations = (await rowsOf<RelationRow>(relationsQuery)).map(toRelation)
+  const groups = await rowsOf<{ id: number; key_type: KeyType; owners: number[] }>(
+    `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners
+     FROM pgherd.table_group g JOIN pgherd.bucket b ON b.group_id = g.id GROUP BY g.id`,
+  )
+  const schemas = await rowsOf<{ nspname: string }>('SELECT nspname FROM pg_namespace')
+  const functions = await rowsOf<UserFunction & { touches_tables: string | null }>(functionsQuery)
+  const equality = await ask(
+    `SELECT count(*) FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprname = '=' AND n.nspname <> 'pg_catalog'`,
+  )
+  const byName = new Map<string, UserFunction[]>()
+  for (const { touches_tables, ...row } of functions) {
+    byName.set(row.name, [...(byName.get(row.name) ?? []), { ...row, touchesTables: touches_tables ?? undefined }])
   }
+  return Object.freeze({
+    database,
+    version,
+    shards,
+    schemas: new Set(schemas.map((row) => row.nspname)),
+    relations: new Map(relations.map((relation) => [relationKey(relation.schema, relation.name), relation])),
+    relationsByOid: new Map(relations.map((relation) => [relation.oid, relation])),
+    groups: new Map(groups.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners }])),
+    functions: byName,
+    builtins,
+    ownEquality: equality !== '0',
+  })
 }
 
 function toRelation(row: RelationRow): Relation {
@@ -106,27 +104,33 @@ function toRelation(row: RelationRow): Relation {
           byDefault: row.by_default,
         }
   return Object.freeze({
-    oid: Number(row.oid),
+    oid: row.oid,
     schema: row.schema,
     name: row.name,
     relkind: row.relkind,
     columns: row.columns.map((column) => ({ ...column, default: column.default ?? undefined, sequence: column.sequence ?? undefined })),
+    primaryKey: row.primary_key,
     viewDefinition: row.view_definition?.replace(/;\s*$/, ''),
     table,
   })
 }
 
-export async function loadBuiltins(client: pg.Client): Promise<Builtins> {
-  const { rows } = await client.query<{ name: string; volatility: string; aggregate: boolean }>(`
-    SELECT p.proname AS name, max(p.provolatile::text) AS volatility, bool_or(p.prokind = 'a') AS aggregate
-    FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace GROUP BY p.proname`)
-  const relations = await client.query<{ relname: string }>(`SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace`)
+export async function loadBuiltins(ask: AskOne): Promise<Builtins> {
+  const rows = JSON.parse(
+    (await ask(`SELECT json_agg(row_to_json(x)) FROM (
+      SELECT p.proname AS name, max(p.provolatile::text) AS volatility, bool_or(p.prokind = 'a') AS aggregate
+      FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace GROUP BY p.proname) x`)) ?? '[]',
+  ) as { name: string; volatility: string; aggregate: boolean }[]
+  const relations = JSON.parse(
+    (await ask(`SELECT json_agg(relname) FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace`)) ?? '[]',
+  ) as string[]
+  // i < s < v: of a name's forms the most volatile counts.
   const pick = (test: (row: (typeof rows)[number]) => boolean) => new Set(rows.filter(test).map((row) => row.name))
   return {
-    volatile: pick((row) => row.volatility === 'v'), // i < s < v: the most volatile form counts
+    volatile: pick((row) => row.volatility === 'v'),
     stable: pick((row) => row.volatility === 's'),
     aggregates: pick((row) => row.aggregate),
     all: pick(() => true),
-    relations: new Set(relations.rows.map((row) => row.relname)),
+    relations: new Set(relations),
   }
 }

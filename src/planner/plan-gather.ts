@@ -31,6 +31,7 @@ export function buildGather(statement: Statement, facts: StatementFacts, context
 export function gatherSources(statement: Statement, facts: StatementFacts, context: NameContext): { fetches: Fetch[]; text: string } {
   const conditions = pushableConditions(statement.node, context)
   const mentioned = mentionedNames(statement.node)
+  const groups = JSON.stringify(statement.node).includes('"groupClause"')
   const edits: Edit[] = []
   const byTable = new Map<string, Fetch>()
   for (const { rangeVar, relation, isTarget } of facts.tables) {
@@ -42,11 +43,14 @@ export function gatherSources(statement: Statement, facts: StatementFacts, conte
       relation,
       columns: neededColumns(relation, rangeVar, mentioned),
       where,
+      primaryKey: [],
       shards: shardsOf(relation, context),
       markers: [markerName(relation.table)],
     }
     const columns = [...new Set([...fetch.columns, ...neededColumns(relation, rangeVar, mentioned)])]
-    byTable.set(key, { ...fetch, columns })
+    // GROUP BY of a primary key lets the table's other columns be named: PostgreSQL must see the key there too.
+    const primaryKey = groups && relation.primaryKey.every((column) => columns.includes(column)) ? relation.primaryKey : []
+    byTable.set(key, { ...fetch, columns, primaryKey })
     edits.push(...replaceRelation(statement.source, rangeVar, `pg_temp.${fetch.temporary}`))
   }
   if (edits.length > 0) edits.push(...dropColumnSchemas(statement.source, statement.node))
@@ -94,14 +98,12 @@ function mentionedNames(node: AnyNode): Mentioned {
 function neededColumns(relation: Relation, rangeVar: RangeVar, mentioned: Mentioned): string[] {
   const { columns } = relation
   const alias = rangeVar.alias?.aliasname ?? rangeVar.relname ?? ''
-  const own = columns.filter((column) => !column.generated)
   // An alias list renames columns; t as a value, or t.f where f is no column but a function of the row, needs them all.
   const renamed = rangeVar.alias?.colnames !== undefined
   const asRow = mentioned.alone.has(alias) || [...(mentioned.of.get(alias) ?? [])].some((name) => !columns.some((column) => column.name === name))
-  const needed = mentioned.all || renamed || asRow ? own : own.filter((column) => mentioned.names.has(column.name))
-  // A generated column is computed again from the others.
-  const usesGenerated = columns.some((column) => column.generated && mentioned.names.has(column.name))
-  return (usesGenerated ? own : needed).map((column) => column.name)
+  const needed = mentioned.all || renamed || asRow ? columns : columns.filter((column) => mentioned.names.has(column.name))
+  // Rows must be counted even when nothing of them is named.
+  return (needed.length === 0 ? columns.slice(0, 1) : needed).map((column) => column.name)
 }
 
 const plainTags = new Set(['A_Expr', 'BoolExpr', 'NullTest', 'BooleanTest', 'A_Const', 'TypeCast', 'TypeName', 'List', 'ColumnRef', 'String', 'Integer', 'ParamRef'])

@@ -30,7 +30,7 @@ export function planInsert(statement: Statement, facts: StatementFacts, context:
   refuseKeyChange(insert, relation)
   const columns = targetColumns(insert, relation)
   checkIdentity(insert, relation, columns)
-  return insertRows(statement, facts, context, insert, relation, columns) ?? insertSelect(statement, facts, context, insert, relation, columns)
+  return insertRows(statement, facts, context, insert, relation, columns) ?? insertSelect(statement, facts, context, insert, relation)
 }
 
 function intoCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
@@ -201,7 +201,6 @@ function insertSelect(
   context: NameContext,
   insert: InsertStmt,
   relation: Relation,
-  columns: readonly string[] | undefined,
 ): QueryPlan {
   const { source } = statement
   if (facts.locking) throw refuse('cannot lock rows in the SELECT of an INSERT across shards')

@@ -1,13 +1,14 @@
 /** The planner's door: one statement of data (SELECT, VALUES, INSERT, UPDATE, DELETE, MERGE) to a plan. */
 import { refuse } from '../base/errors.ts'
 import type { SelectStmt } from '../sql/ast.ts'
+import { contains } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { expandViews } from './expand-views.ts'
 import { refuseTableFunctions } from './facts.ts'
 import { planDml } from './plan-dml.ts'
 import { planInsert } from './plan-insert.ts'
 import type { QueryPlan } from './plan.ts'
-import { planSelect } from './plan-select.ts'
+import { gather, planSelect } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 
 export interface PlannedStatement {
@@ -23,11 +24,20 @@ export function isDataStatement(statement: Statement): boolean {
   return (node.InsertStmt ?? node.UpdateStmt ?? node.DeleteStmt ?? node.MergeStmt) !== undefined
 }
 
-export function planStatement(given: Statement, context: NameContext): PlannedStatement {
+/** Where the rows must come from: anywhere, one server (a cursor), or the catalog (what outlives its transaction). */
+export type RowsFrom = 'anywhere' | 'one-server' | 'catalog'
+
+export function planStatement(given: Statement, context: NameContext, rowsFrom: RowsFrom = 'anywhere'): PlannedStatement {
   const { statement, facts } = expandViews(given, context)
   refuseTableFunctions(facts)
   const unknownNames = facts.relations.some((use) => use.resolved.kind === 'unknown')
   const { node } = statement
+  if (contains(node, 'CurrentOfExpr')) throw refuse('WHERE CURRENT OF is not supported across shards', 'Name the row by its key.')
+  if (node.SelectStmt !== undefined && rowsFrom !== 'anywhere') {
+    const plan = planSelect(statement, facts, context)
+    const fits = plan.kind === 'catalog' || plan.kind === 'gather' || (plan.kind === 'one-shard' && rowsFrom === 'one-server')
+    return { plan: fits ? plan : gather(statement, facts, context), unknownNames }
+  }
   if (node.SelectStmt !== undefined) return { plan: planSelect(statement, facts, context), unknownNames }
   if (node.InsertStmt !== undefined) return { plan: planInsert(statement, facts, context), unknownNames }
   if (node.UpdateStmt !== undefined || node.DeleteStmt !== undefined || node.MergeStmt !== undefined) {

@@ -73,6 +73,8 @@ export interface Fetch {
   readonly columns: readonly string[]
   /** Conditions over the table's columns, all of which must hold; they may name parameters ($n). */
   readonly where: readonly string[]
+  /** Declared on the temporary table once it is filled; empty for none. */
+  readonly primaryKey: readonly string[]
   readonly shards: readonly number[]
   readonly markers: readonly string[]
 }

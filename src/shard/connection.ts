@@ -30,8 +30,8 @@ export class Connection {
   readonly reported = new Map<string, string>()
   /** Statements prepared here: key of the statement -> its name. Oldest first. */
   readonly prepared = new Map<string, string>()
-  /** The session settings applied here; see SessionSettings.key. Undefined when it is not known. */
-  settingsKey: string | undefined = ''
+  /** The settings applied here, as SET statements by name; undefined when that is not known. */
+  settings: ReadonlyMap<string, string> | undefined = new Map()
   backendPid = 0
   secret = Buffer.alloc(0)
   txStatus = txIdle

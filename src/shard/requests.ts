@@ -61,15 +61,22 @@ export function writeCommand(writer: MessageWriter, text: string): void {
 /**
  * Writes a Parse when this connection does not hold the statement yet, and gives the statement's name.
  *
+ * Another version of the schema makes another statement: PostgreSQL refuses one whose columns have changed.
  * A Parse that fails makes the caller call `forgetStatement`, since the name then does not exist on the server.
  */
-export function ensurePrepared(writer: MessageWriter, connection: Connection, text: string, types: readonly number[]): string {
-  const key = types.length === 0 ? text : `${types.join()}:${text}`
+export function ensurePrepared(
+  writer: MessageWriter,
+  connection: Connection,
+  version: number,
+  text: string,
+  types: readonly number[],
+): { name: string; isNew: boolean } {
+  const key = `${version}:${types.join()}:${text}`
   const known = connection.prepared.get(key)
   if (known !== undefined) {
     connection.prepared.delete(key)
     connection.prepared.set(key, known)
-    return known
+    return { name: known, isNew: false }
   }
   if (connection.prepared.size >= limits.preparedPerConnectionMax) {
     const [oldest] = connection.prepared
@@ -81,7 +88,7 @@ export function ensurePrepared(writer: MessageWriter, connection: Connection, te
   const name = connection.newStatementName()
   connection.prepared.set(key, name)
   writeParse(writer, name, text, types)
-  return name
+  return { name, isNew: true }
 }
 
 export function forgetStatement(connection: Connection, name: string): void {

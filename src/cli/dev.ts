@@ -1,0 +1,53 @@
+/** `pgherd dev`: a whole cluster on this machine, until Ctrl-C. */
+import type { Clock } from '../base/clock.ts'
+import { bootstrap, catalogAddress } from '../coordination/bootstrap.ts'
+import { EmbeddedCluster } from '../embedded/embedded-cluster.ts'
+import type { Logger } from '../observability/logger.ts'
+import { Router } from '../router/router.ts'
+
+export interface DevOptions {
+  readonly shards: number
+  readonly replicas: number
+  readonly host: string
+  readonly port: number
+  readonly dataDir: string
+  readonly pgBin: string | undefined
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export interface RunningCluster {
+  readonly port: number
+  readonly cluster: EmbeddedCluster
+  readonly router: Router
+  stop(): Promise<void>
+}
+
+const credentials = { user: 'postgres' }
+
+export async function startDev(options: DevOptions): Promise<RunningCluster> {
+  const { clock, log } = options
+  const cluster = await EmbeddedCluster.start({ ...options, onProgress: (line) => log.info(line) })
+  try {
+    const catalog = catalogAddress('127.0.0.1', cluster.catalog.port)
+    const shards = cluster.shards.map((shard, i) => ({
+      name: `shard${i + 1}`,
+      primary: { host: '127.0.0.1', port: shard.primary.port },
+      replicas: shard.replicas.map((replica) => ({ host: '127.0.0.1', port: replica.port })),
+    }))
+    await bootstrap(catalog, shards, credentials, clock)
+    const router = await Router.start({ catalog, credentials, host: options.host, port: options.port, clock, log })
+    return {
+      port: router.port,
+      cluster,
+      router,
+      async stop() {
+        await router.stop()
+        await cluster.stop()
+      },
+    }
+  } catch (error) {
+    await cluster.stop()
+    throw error
+  }
+}

@@ -1,0 +1,46 @@
+import type { ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
+import type { Snapshot } from '../catalog/snapshot.ts'
+import type { Clock } from '../base/clock.ts'
+import type { BindValues } from '../shard/requests.ts'
+import type { Pool } from '../shard/pool.ts'
+import type { Transaction } from '../transaction/transaction.ts'
+import type { ShellNames } from './shell-names.ts'
+
+/** What the execution of one statement needs to know of its session. */
+export interface ExecutionContext {
+  readonly transaction: Transaction
+  readonly snapshot: Snapshot
+  readonly catalog: ServerAddress
+  readonly pool: Pool
+  readonly names: ShellNames
+  readonly clock: Clock
+  readonly database: string
+  readonly user: string
+}
+
+/** The values of a statement's parameters, as the client bound them. */
+export interface Arguments {
+  readonly types: readonly number[]
+  readonly bind: BindValues
+  /** The text may come again: keep it prepared on servers. */
+  readonly keep: boolean
+  /** The portal on the server, where the client fetches in parts; '' for all at once. */
+  readonly portal: string
+  readonly rowsMax: number
+}
+
+export const noArguments: Arguments = {
+  types: [],
+  bind: { parameterFormats: [], values: [], resultFormats: [] },
+  keep: false,
+  portal: '',
+  rowsMax: 0,
+}
+
+export function serverById(context: ExecutionContext, id: number): ServerAddress {
+  if (id === catalogId) return context.catalog
+  const server = context.snapshot.shards.find((shard) => shard.id === id)
+  if (server === undefined) throw new Error(`no shard ${id}`)
+  return server
+}

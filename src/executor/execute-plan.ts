@@ -1,0 +1,67 @@
+/** A plan to rows: the executor's door. */
+import { unreachable } from '../base/errors.ts'
+import type { GatherPlan, OneShardPlan, QueryPlan } from '../planner/plan.ts'
+import { renderLeafText } from '../planner/plan.ts'
+import type { Arguments, ExecutionContext } from './context.ts'
+import { serverById } from './context.ts'
+import { gatherRows } from './gather.ts'
+import { executeInsertRows, executeInsertSelect } from './insert.ts'
+import { bucketAtOnce, bucketOf } from './key-bucket.ts'
+import type { ResultSink } from './result-sink.ts'
+import { runOnServer } from './run-on-server.ts'
+import { executeEverywhere, executeScatter, withTransaction } from './scatter.ts'
+import type { StatementEnd } from './statement-exchange.ts'
+
+/** Throws SqlError, or StaleLayout when the plan should be made again. */
+export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  // Only what one server answers can wait there for its next rows.
+  const inParts = plan.kind === 'one-shard' || plan.kind === 'catalog' || plan.kind === 'gather'
+  const args = inParts ? given : { ...given, portal: '', rowsMax: 0 }
+  switch (plan.kind) {
+    case 'one-shard':
+      return executeOneShard(plan, args, sink, context)
+    case 'scatter':
+      return executeScatter(plan, args, sink, context)
+    case 'everywhere':
+      return executeEverywhere(plan, args, sink, context)
+    case 'gather':
+      return executeGather(plan, args, sink, context)
+    case 'catalog':
+      return runOnServer(context.catalog, { text: plan.text, markers: [], writes: plan.writes, pins: plan.pins, cannotPrepare: plan.pins }, args, sink, context)
+    case 'insert-rows':
+      return executeInsertRows(plan, args, sink, context)
+    case 'insert-select':
+      return executeInsertSelect(plan, args, sink, context)
+    default:
+      return unreachable(plan)
+  }
+}
+
+async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const { route, markers, writes } = plan
+  let shard: number
+  let bucket: number | undefined
+  if (route.kind === 'bucket') {
+    const owners = context.snapshot.groups.get(route.group)?.owners ?? []
+    bucket = bucketAtOnce(route.key, route.keyType, owners.length, args) ?? (await bucketOf(route.key, route.keyType, owners.length, args, context))
+    shard = owners[bucket] ?? 0
+  } else if (route.kind === 'shard') shard = route.shard
+  else shard = anyShard(context)
+  const statement = { text: renderLeafText(plan.text, bucket), markers, writes, namesLeaves: bucket !== undefined }
+  return runOnServer(serverById(context, shard), statement, args, sink, context)
+}
+
+/** A shard that the transaction is on already, or any. */
+function anyShard(context: ExecutionContext): number {
+  const { shards } = context.snapshot
+  const known = shards.find((shard) => context.transaction.participants.has(shard.id))
+  return (known ?? shards[context.clock.randomInt(shards.length)])?.id ?? 0
+}
+
+async function executeGather(plan: GatherPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  return withTransaction(context, async () => {
+    const translate = await gatherRows(plan.fetches, args, context)
+    const statement = { text: plan.text, markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
+    return runOnServer(context.catalog, statement, { ...args, keep: false }, sink, context)
+  })
+}

@@ -1,0 +1,139 @@
+/** Brings rows to the catalog: temporary tables there, filled by COPY from the shards. */
+import { settleAll } from '../base/settle-all.ts'
+import { qualified, quoteIdent } from '../base/quote.ts'
+import type { Fetch } from '../planner/plan.ts'
+import { SqlError } from '../base/errors.ts'
+import { formatOf } from '../protocol/frontend-reader.ts'
+import { query } from '../shard/query.ts'
+import { nextToken } from '../sql/scanner.ts'
+import { SourceText } from '../sql/source-text.ts'
+import { quoteLiteral } from '../base/quote.ts'
+import type { Arguments, ExecutionContext } from './context.ts'
+import { noArguments, serverById } from './context.ts'
+import { NullSink } from './result-sink.ts'
+import { runOnServer } from './run-on-server.ts'
+import type { CopyInput } from './statement-exchange.ts'
+import { endCopy, failCopy, sendCopyData, startCopyIn, StatementFailure } from './statement-exchange.ts'
+import type { Translate } from './shell-names.ts'
+import type { Lease } from '../transaction/transaction.ts'
+
+const analyzeRowsMin = 1000
+
+/** Runs inside a transaction. Gives the translation of the temporary tables' OIDs into the user's tables'. */
+export async function gatherRows(fetches: readonly Fetch[], args: Arguments, context: ExecutionContext): Promise<Translate> {
+  const lease = await catalogParticipant(context)
+  const oids = new Map<number, Fetch>()
+  for (const fetch of fetches) {
+    const { temporary, relation } = fetch
+    await commandOn(
+      lease,
+      `DROP TABLE IF EXISTS pg_temp.${temporary}; ` +
+        `CREATE TEMPORARY TABLE ${temporary} ON COMMIT DROP AS SELECT * FROM ${qualified(relation.schema, relation.name)} WITH NO DATA`,
+    )
+    await fill(fetch, lease, args, context)
+    if (fetch.primaryKey.length > 0) {
+      await commandOn(lease, `ALTER TABLE pg_temp.${temporary} ADD PRIMARY KEY (${fetch.primaryKey.map(quoteIdent).join(', ')})`)
+    }
+    const { rows } = await query(lease.connection, `SELECT 'pg_temp.${temporary}'::regclass::oid::int8`)
+    oids.set(Number(rows[0]?.[0]), fetch)
+  }
+  return (fields) =>
+    fields.map((field) => {
+      const fetch = oids.get(field.tableOid)
+      if (fetch === undefined) return field
+      const column = fetch.relation.columns[field.columnNumber - 1]
+      return { ...field, tableOid: fetch.relation.oid, columnNumber: column?.number ?? 0 }
+    })
+}
+
+/** The catalog as a participant, its prelude done. Temporary tables in it can't be prepared. */
+export async function catalogParticipant(context: ExecutionContext): Promise<Lease> {
+  const lease = await context.transaction.lease(context.catalog)
+  if (lease.prelude.length > 0) await commandOn(lease, lease.prelude.join('; '))
+  if (lease.participant !== undefined) {
+    lease.participant.fresh = false
+    lease.participant.cannotPrepare = true
+  }
+  return { ...lease, prelude: [] }
+}
+
+async function commandOn(lease: Lease, text: string): Promise<void> {
+  await query(lease.connection, text)
+}
+
+async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: ExecutionContext): Promise<void> {
+  const columns = fetch.columns.map(quoteIdent).join(', ')
+  const conditions = fetch.where.map((condition) => withValues(condition, args)).filter((condition) => condition !== undefined)
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.map((condition) => `(${condition})`).join(' AND ')}`
+  const { relation } = fetch
+  const text = `COPY (SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}) TO STDOUT`
+  const input = await copyInto(lease, `COPY pg_temp.${fetch.temporary} (${columns}) FROM STDIN`)
+  try {
+    await settleAll(
+      fetch.shards.map((shard) =>
+        runOnServer(serverById(context, shard), { text, markers: fetch.markers, writes: false }, noArguments, new CopySink(input), context),
+      ),
+    )
+  } catch (error) {
+    await failCopy(input, 'a shard failed').catch(() => undefined)
+    throw error
+  }
+  const end = await endCopy(input).catch((failure: StatementFailure) => {
+    throw failure.error
+  })
+  const rows = end.kind === 'complete' ? Number(end.tag.split(' ')[1]) : 0
+  if (rows >= analyzeRowsMin) await commandOn(lease, `ANALYZE pg_temp.${fetch.temporary}`)
+}
+
+export async function copyInto(lease: Lease, text: string): Promise<CopyInput> {
+  try {
+    return await startCopyIn(lease.connection, { prelude: lease.prelude, text }, new NullSink())
+  } catch (failure) {
+    throw failure instanceof StatementFailure ? failure.error : failure
+  }
+}
+
+/** Rows that come out of one server go into another; when the other is slow, the first is not read. */
+export class CopySink extends NullSink {
+  private readonly input: CopyInput
+
+  constructor(input: CopyInput) {
+    super()
+    this.input = input
+  }
+
+  override copyData(buffer: Buffer, start: number, end: number): boolean {
+    sendCopyData(this.input, buffer, start, end)
+    return !this.input.connection.isCongested
+  }
+
+  override whenDrained(resume: () => void): void {
+    void this.input.connection.drained().then(resume)
+  }
+}
+
+const typeNames: Readonly<Record<number, string>> = {
+  16: 'bool', 20: 'int8', 21: 'int2', 23: 'int4', 25: 'text', 700: 'float4', 701: 'float8', 1042: 'bpchar', 1043: 'varchar',
+  1082: 'date', 1114: 'timestamp', 1184: 'timestamptz', 1700: 'numeric', 2950: 'uuid',
+}
+
+/** A condition with its parameters as constants; undefined when one can't be written, and then the condition is left out. */
+function withValues(condition: string, args: Arguments): string | undefined {
+  const source = new SourceText(condition)
+  const edits = []
+  for (let token = nextToken(source.raw, 0); token !== undefined; token = nextToken(source.raw, token.end)) {
+    if (token.kind !== 'parameter') continue
+    const index = Number(source.raw.slice(token.start + 1, token.end)) - 1
+    const type = typeNames[args.types[index] ?? 0]
+    const value = args.bind.values[index]
+    if (type === undefined || index >= args.bind.values.length) return undefined
+    if (value !== undefined && formatOf(args.bind.parameterFormats, index) !== 0) return undefined
+    edits.push({ start: token.start, end: token.end, text: value === undefined ? `NULL::${type}` : `${quoteLiteral(value.toString())}::${type}` })
+  }
+  return source.edited(edits)
+}
+
+export function refuseSuspended(end: { kind: string; tag?: string }): string {
+  if (end.kind === 'complete') return end.tag ?? ''
+  throw new SqlError('XX000', 'a statement ended without a command tag')
+}

@@ -1,0 +1,131 @@
+/** Rows in COPY's text format, each sent to the servers that hold its bucket. */
+import { settleAll } from '../base/settle-all.ts'
+import { SqlError } from '../base/errors.ts'
+import { qualified, quoteIdent } from '../base/quote.ts'
+import { bucketOfNull, bucketOfText } from '../catalog/bucket-hash.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import type { Relation } from '../catalog/snapshot.ts'
+import type { ExecutionContext } from './context.ts'
+import { serverById } from './context.ts'
+import { copyField, decodeCopyField } from './copy-format.ts'
+import { NullSink } from './result-sink.ts'
+import { explainFailure, noteUse, requestFor } from './run-on-server.ts'
+import type { CopyInput } from './statement-exchange.ts'
+import { endCopy, failCopy, sendCopyData, startCopyIn } from './statement-exchange.ts'
+import { noArguments } from './context.ts'
+
+export class RowRouter {
+  /** Rows sent. */
+  count = 0
+  readonly sink: NullSink
+  private readonly relation: Relation
+  private readonly columns: readonly string[]
+  private readonly markers: readonly string[]
+  private readonly context: ExecutionContext
+  private readonly keyColumn: number
+  private readonly inputs = new Map<number, { input: CopyInput; explain: (failure: unknown) => Promise<unknown> }>()
+  private readonly owners: readonly number[]
+  private failure: SqlError | undefined
+
+  constructor(relation: Relation, columns: readonly string[], markers: readonly string[], context: ExecutionContext) {
+    this.relation = relation
+    this.columns = columns
+    this.markers = markers
+    this.context = context
+    this.keyColumn = relation.table?.keyColumn === undefined ? -1 : columns.indexOf(relation.table.keyColumn)
+    this.owners = context.snapshot.groups.get(relation.table?.group ?? 0)?.owners ?? []
+    this.sink = new RouterSink(this)
+  }
+
+  /** Starts COPY on every server that may get rows. Inside a transaction. */
+  async open(): Promise<void> {
+    const { table } = this.relation
+    const { context } = this
+    const servers: ServerAddress[] =
+      table?.kind === 'reference'
+        ? [context.catalog, ...context.snapshot.shards]
+        : table?.kind === 'single'
+          ? [serverById(context, table.shard ?? 0)]
+          : [...new Set(this.owners)].map((id) => serverById(context, id))
+    const text = `COPY ${qualified(this.relation.schema, this.relation.name)} (${this.columns.map(quoteIdent).join(', ')}) FROM STDIN`
+    await settleAll(servers.map((server) => this.openOn(server, text)))
+  }
+
+  private async openOn(server: ServerAddress, text: string): Promise<void> {
+    const lease = await this.context.transaction.lease(server)
+    const statement = { text, markers: server.id === 0 ? [] : this.markers, writes: true }
+    const explain = (failure: unknown) => explainFailure(failure, server, statement, lease, this.context)
+    try {
+      const input = await startCopyIn(lease.connection, requestFor(statement, noArguments, lease, undefined, this.context), new NullSink())
+      this.inputs.set(server.id, { input, explain })
+      input.done.catch(() => undefined)
+    } catch (failure) {
+      throw await explain(failure)
+    } finally {
+      noteUse(lease, statement)
+    }
+  }
+
+  /** One line with its newline, [start, end). False when a server has too much unsent. */
+  send(buffer: Buffer, start: number, end: number): boolean {
+    this.count++
+    if (this.relation.table?.kind !== 'distributed') {
+      let flows = true
+      for (const { input } of this.inputs.values()) {
+        sendCopyData(input, buffer, start, end)
+        flows &&= !input.connection.isCongested
+      }
+      return flows
+    }
+    const target = this.inputs.get(this.ownerOf(buffer.subarray(start, end - 1)))?.input
+    if (target === undefined) throw new SqlError('XX000', 'no server for this row')
+    sendCopyData(target, buffer, start, end)
+    return !target.connection.isCongested
+  }
+
+  private ownerOf(line: Buffer): number {
+    const type = this.relation.table?.keyType
+    if (type === undefined || this.keyColumn < 0) return this.owners[bucketOfNull] ?? 0
+    const key = decodeCopyField(copyField(line, this.keyColumn))
+    const bucket = key === undefined ? bucketOfNull : bucketOfText(type, key, this.owners.length)
+    if (bucket === undefined) this.failure ??= new SqlError('22P02', `invalid input syntax for type ${type}: "${key}"`)
+    return this.owners[bucket ?? 0] ?? 0
+  }
+
+  async drained(): Promise<void> {
+    await settleAll([...this.inputs.values()].map(({ input }) => input.connection.drained()))
+  }
+
+  async finish(): Promise<void> {
+    if (this.failure !== undefined) {
+      await this.abort()
+      throw this.failure
+    }
+    const ends = await Promise.allSettled([...this.inputs.values()].map(({ input }) => endCopy(input)))
+    const failed = ends.findIndex((end) => end.status === 'rejected')
+    if (failed < 0) return
+    const { explain } = [...this.inputs.values()][failed] as { explain: (failure: unknown) => Promise<unknown> }
+    throw await explain((ends[failed] as PromiseRejectedResult).reason)
+  }
+
+  async abort(reason = 'the source failed'): Promise<void> {
+    await Promise.allSettled([...this.inputs.values()].map(({ input }) => failCopy(input, reason)))
+  }
+}
+
+class RouterSink extends NullSink {
+  private readonly router: RowRouter
+
+  constructor(router: RowRouter) {
+    super()
+    this.router = router
+  }
+
+  override copyData(buffer: Buffer, start: number, end: number): boolean {
+    return this.router.send(buffer, start, end)
+  }
+
+  override whenDrained(resume: () => void): void {
+    void this.router.drained().then(resume)
+  }
+}

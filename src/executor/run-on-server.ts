@@ -1,0 +1,102 @@
+/** One statement of a plan on one server: lease, prelude, markers, and what an error means. */
+import { SqlError } from '../base/errors.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
+import type { Lease } from '../transaction/transaction.ts'
+import type { Arguments, ExecutionContext } from './context.ts'
+import type { ResultSink } from './result-sink.ts'
+import type { Translate } from './shell-names.ts'
+import type { StatementEnd, StatementRequest } from './statement-exchange.ts'
+import { runStatement, StatementFailure } from './statement-exchange.ts'
+
+export interface ServerStatement {
+  readonly text: string
+  readonly markers: readonly string[]
+  readonly writes: boolean
+  /** The text names leaves: an undefined table may be one that has moved. */
+  readonly namesLeaves?: boolean
+  /** The session keeps the connection (on the catalog alone). */
+  readonly pins?: boolean
+  /** Uses temporary tables or notifications. */
+  readonly cannotPrepare?: boolean
+  readonly translate?: Translate
+  /** A SET or RESET: what the connection then has is not known here. */
+  readonly changesSettings?: boolean
+}
+
+/** The plan relied on a layout that is no longer there. Nothing has run; it may be planned and tried again. */
+export class StaleLayout {
+  readonly error: SqlError
+  constructor(error: SqlError) {
+    this.error = error
+  }
+}
+
+export async function runOnServer(
+  server: ServerAddress,
+  statement: ServerStatement,
+  args: Arguments,
+  sink: ResultSink,
+  context: ExecutionContext,
+): Promise<StatementEnd> {
+  const translate =
+    statement.translate ??
+    (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
+  const lease = await context.transaction.lease(server)
+  try {
+    const end = await runStatement(lease.connection, requestFor(statement, args, lease, translate, context), sink)
+    if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
+    return end
+  } catch (failure) {
+    throw await explainFailure(failure, server, statement, lease, context)
+  } finally {
+    noteUse(lease, statement)
+    if (statement.changesSettings === true) lease.connection.settings = undefined
+    if (statement.pins === true && !lease.connection.isLost) context.transaction.pin(lease.connection)
+    context.transaction.release(lease)
+  }
+}
+
+export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {
+  return {
+    prelude: [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${marker}`)],
+    text: statement.text,
+    types: args.types,
+    bind: args.bind,
+    keep: args.keep ? context.snapshot.version : undefined,
+    portal: args.portal,
+    rowsMax: args.rowsMax,
+    ...(translate === undefined ? {} : { translate }),
+  }
+}
+
+export function noteUse({ participant }: Lease, statement: ServerStatement): void {
+  if (participant === undefined) return
+  participant.fresh = false
+  participant.wrote ||= statement.writes
+  participant.cannotPrepare ||= statement.cannotPrepare === true
+}
+
+const undefinedTable = '42P01'
+
+/** The error to throw for a failure: StaleLayout when trying again can help, else the SQL error in the user's names. */
+export async function explainFailure(
+  failure: unknown,
+  server: ServerAddress,
+  statement: ServerStatement,
+  lease: Lease,
+  context: ExecutionContext,
+): Promise<unknown> {
+  if (!(failure instanceof StatementFailure)) return failure
+  const { error } = failure
+  const mayBeStale = error.code === undefinedTable && !failure.sentRows && (failure.inPrelude || statement.namesLeaves === true)
+  if (mayBeStale) {
+    if (lease.participant === undefined) return new StaleLayout(error)
+    if (lease.participant.fresh) {
+      await context.transaction.dropFresh(lease.participant)
+      return new StaleLayout(error)
+    }
+    return new SqlError('40001', 'could not serialize access: the tables were moved during this transaction', { hint: 'Try the transaction again.' })
+  }
+  return context.names.translateError(error, server, context.snapshot, context.user)
+}

@@ -1,0 +1,155 @@
+/** The same statement on several shards at once. */
+import { settleAll } from '../base/settle-all.ts'
+import { SqlError } from '../base/errors.ts'
+import type { EverywherePlan, ScatterPlan } from '../planner/plan.ts'
+import { renderTimedText } from '../planner/rewrite.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
+import { readDataRow } from '../protocol/row-description.ts'
+import { MessageWriter } from '../protocol/message-writer.ts'
+import { query } from '../shard/query.ts'
+import type { Arguments, ExecutionContext } from './context.ts'
+import { serverById } from './context.ts'
+import { insertEverywhere } from './insert.ts'
+import { bucketOf } from './key-bucket.ts'
+import type { ResultSink } from './result-sink.ts'
+import { NullSink, RowsSink } from './result-sink.ts'
+import { runOnServer } from './run-on-server.ts'
+import type { StatementEnd } from './statement-exchange.ts'
+
+/** Runs `work` in the session's transaction, or in one of its own that commits with it. */
+export async function withTransaction<T>(context: ExecutionContext, work: () => Promise<T>): Promise<T> {
+  const { transaction } = context
+  if (transaction.active) return work()
+  transaction.begin('implicit')
+  try {
+    const result = await work()
+    await transaction.commit()
+    return result
+  } catch (error) {
+    if (transaction.active) await transaction.rollback()
+    throw error
+  }
+}
+
+export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const shards = await shardsFor(plan, args, context)
+  const text = renderTimedText(plan.text, plan.text.pieces.length > 1 ? await transactionTime(context) : '')
+  const { markers, writes } = plan
+  if (shards.length === 1) {
+    return runOnServer(serverById(context, shards[0] as number), { text, markers, writes }, args, sink, context)
+  }
+  if (plan.combine !== undefined) return combineRows(plan, text, shards, args, sink, context)
+  const run = async (): Promise<StatementEnd> => {
+    const shared = new SharedSink(sink)
+    const ends = await settleAll(shards.map((shard) => runOnServer(serverById(context, shard), { text, markers, writes }, args, shared, context)))
+    return { kind: 'complete', tag: sumTags(ends) }
+  }
+  return writes ? withTransaction(context, run) : run()
+}
+
+async function shardsFor(plan: ScatterPlan, args: Arguments, context: ExecutionContext): Promise<readonly number[]> {
+  if (plan.keys === undefined) return plan.shards
+  const owners = context.snapshot.groups.get(plan.keys.group)?.owners ?? []
+  const shards = new Set<number>()
+  for (const source of plan.keys.sources) {
+    shards.add(owners[await bucketOf(source, plan.keys.keyType, owners.length, args, context)] ?? 0)
+  }
+  return [...shards]
+}
+
+export function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  return withTransaction(context, async () => {
+    const text = renderTimedText(plan.text, plan.text.pieces.length > 1 ? await transactionTime(context) : '')
+    return insertEverywhere(text, plan.markers, args, sink, context)
+  })
+}
+
+/** The time that now() gives in this transaction: the catalog's in a transaction, so that all statements have the same. */
+async function transactionTime(context: ExecutionContext): Promise<string> {
+  const { transaction } = context
+  if (transaction.state !== 'block') return new Date(context.clock.now()).toISOString()
+  const lease = await transaction.lease(context.catalog)
+  if (lease.prelude.length > 0) await query(lease.connection, lease.prelude.join('; '))
+  const { rows } = await query(lease.connection, `SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.USOF')`)
+  return rows[0]?.[0] ?? ''
+}
+
+async function combineRows(
+  plan: ScatterPlan,
+  text: string,
+  shards: readonly number[],
+  args: Arguments,
+  sink: ResultSink,
+  context: ExecutionContext,
+): Promise<StatementEnd> {
+  const { markers } = plan
+  // The sums are computed here: the shards answer in text, and the client gets the format that it asked for.
+  const textArgs = { ...args, bind: { ...args.bind, resultFormats: [] } }
+  const results = await settleAll(
+    shards.map(async (shard) => {
+      const rows = new RowsSink()
+      await runOnServer(serverById(context, shard), { text, markers, writes: false }, textArgs, rows, context)
+      return rows
+    }),
+  )
+  const columns = plan.combine?.length ?? 0
+  const sums = Array.from({ length: columns }, () => 0n)
+  for (const { rows } of results) {
+    const values = readDataRow(rows[0] as Buffer, 0)
+    for (let i = 0; i < columns; i++) sums[i] = (sums[i] as bigint) + BigInt(values[i]?.toString() ?? 0)
+  }
+  const formats = args.bind.resultFormats
+  const formatAt = (i: number) => (formats.length > 1 ? (formats[i] ?? 0) : (formats[0] ?? 0))
+  sink.fields((results[0]?.description ?? []).map((field: FieldDescription, i) => ({ ...field, format: formatAt(i) })))
+  const writer = new MessageWriter(64).int16(columns)
+  for (const [i, sum] of sums.entries()) {
+    const value = formatAt(i) === 1 ? Buffer.alloc(8) : Buffer.from(String(sum))
+    if (formatAt(i) === 1) value.writeBigInt64BE(sum)
+    writer.int32(value.length).bytes(value)
+  }
+  const row = writer.take()
+  sink.row(row, 0, row.length)
+  return { kind: 'complete', tag: 'SELECT 1' }
+}
+
+/** Rows of several servers into one sink: the columns are told once. */
+class SharedSink extends NullSink {
+  private readonly sink: ResultSink
+  private described = false
+
+  constructor(sink: ResultSink) {
+    super()
+    this.sink = sink
+  }
+
+  override fields(fields: readonly FieldDescription[]): void {
+    if (this.described) return
+    this.described = true
+    this.sink.fields(fields)
+  }
+
+  override row(buffer: Buffer, start: number, end: number): boolean {
+    return this.sink.row(buffer, start, end)
+  }
+
+  override notice(fields: Parameters<ResultSink['notice']>[0]): void {
+    this.sink.notice(fields)
+  }
+
+  override whenDrained(resume: () => void): void {
+    this.sink.whenDrained(resume)
+  }
+}
+
+/** The number of rows in a command tag: its last word. */
+export function tagCount(end: StatementEnd): number {
+  return end.kind === 'complete' ? Number(end.tag.split(' ').at(-1)) : 0
+}
+
+function sumTags(ends: readonly StatementEnd[]): string {
+  const [first] = ends
+  if (first?.kind !== 'complete') throw new SqlError('XX000', 'a shard gave no command tag')
+  const words = first.tag.split(' ').slice(0, -1)
+  return [...words, ends.reduce((sum, end) => sum + tagCount(end), 0)].join(' ')
+}
+

@@ -1,0 +1,47 @@
+/** A plan as text: one line a step, with the rule that makes it right. EXPLAIN shows it, golden files hold it. */
+import { unreachable } from '../base/errors.ts'
+import type { Fetch, KeySource, QueryPlan } from './plan.ts'
+
+export function describePlan(plan: QueryPlan): string[] {
+  switch (plan.kind) {
+    case 'one-shard': {
+      const { route } = plan
+      const where = route.kind === 'bucket' ? `bucket of ${describeKey(route.key)}` : route.kind === 'shard' ? `shard ${route.shard}` : 'any shard'
+      const text = plan.text.pieces.map((piece, i) => (i === 0 ? piece : `<leaf of t${plan.text.tableIds[i - 1]}>${piece}`)).join('')
+      return [`One Shard  route=${where}  ${access(plan.writes)}  (${plan.rule})`, ...indent(text)]
+    }
+    case 'scatter': {
+      const keys = plan.keys === undefined ? '' : `  keys=${plan.keys.sources.map(describeKey).join(', ')}`
+      const combine = plan.combine === undefined ? [] : [`Combine  ${plan.combine.join(', ')}`]
+      const lines = [`Scatter  shards=${plan.shards.join(',')}${keys}  ${access(plan.writes)}  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
+      return combine.length === 0 ? lines : [...combine, ...lines.map((line) => `  ${line}`)]
+    }
+    case 'everywhere':
+      return [`Everywhere  write  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
+    case 'gather':
+      return [`Gather  ${access(plan.writes)}  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
+    case 'catalog':
+      return [`On Catalog  ${access(plan.writes)}  (${plan.rule})`, ...indent(plan.text)]
+    case 'insert-rows': {
+      const keys = plan.rows.map((row) => (row.key === undefined ? 'sequence' : describeKey(row.key)))
+      const target = plan.relation.table?.kind === 'distributed' ? `  keys=${keys.slice(0, 5).join(', ')}${keys.length > 5 ? ', ...' : ''}` : ''
+      return [`Insert Rows  ${plan.relation.table?.kind} "${plan.relation.name}"  rows=${plan.rows.length}${target}  (${plan.rule})`]
+    }
+    case 'insert-select':
+      return [`Insert From Catalog  ${plan.relation.table?.kind} "${plan.relation.name}"  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
+    default:
+      return unreachable(plan)
+  }
+}
+
+const access = (writes: boolean) => (writes ? 'write' : 'read')
+const indent = (text: string) => text.trim().split('\n').map((line) => `  ${line.trim()}`)
+
+function describeKey(key: KeySource): string {
+  return key.kind === 'constant' ? `'${key.text}'` : key.kind === 'parameter' ? `$${key.number}` : 'NULL'
+}
+
+function describeFetch(fetch: Fetch): string[] {
+  const where = fetch.where.length === 0 ? '' : `  where ${fetch.where.join(' AND ')}`
+  return [`  Fetch  "${fetch.relation.name}" into ${fetch.temporary}  shards=${fetch.shards.join(',')}  columns=${fetch.columns.join(', ')}${where}`]
+}

@@ -1,0 +1,75 @@
+/** What PostgreSQL says of a statement before it runs: asked from the shell, which has the user's whole schema. */
+import { readError } from '../protocol/error-fields.ts'
+import { Backend } from '../protocol/message-types.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
+import { readRowDescription } from '../protocol/row-description.ts'
+import type { SqlError } from '../base/errors.ts'
+import type { Connection } from '../shard/connection.ts'
+import { writeCommand, writeDescribe, writeParse, writeSync } from '../shard/requests.ts'
+import type { Statement } from '../sql/parse.ts'
+import { settingsChange } from '../transaction/settings.ts'
+import { planKey } from './plan-cache.ts'
+import type { StatementDescription } from './plan-cache.ts'
+import type { Session } from './session.ts'
+
+export async function describeStatement(session: Session, statement: Statement, types: readonly number[]): Promise<StatementDescription> {
+  const snapshot = await session.currentSnapshot()
+  const { descriptions } = session.services.plans
+  const key = planKey(statement.source.text, snapshot, [session.searchPathSetting], types)
+  const known = session.temporary.size === 0 ? descriptions.get(key) : undefined
+  if (known !== undefined) return known
+  const description = await ask(session, statement.source.text, types)
+  if (session.temporary.size === 0) descriptions.set(key, description)
+  return description
+}
+
+async function ask(session: Session, text: string, types: readonly number[]): Promise<StatementDescription> {
+  const { transaction, services } = session
+  const inside = transaction.participants.has(0) || transaction.pinned !== undefined
+  if (inside) {
+    const lease = await transaction.lease(services.catalog)
+    try {
+      return await askOn(lease.connection, lease.prelude, text, types)
+    } finally {
+      transaction.release(lease)
+    }
+  }
+  // Outside of the transaction: describing must not make the catalog take part in it.
+  const connection = await services.pool.take(services.catalog, session.database, session.user)
+  const prelude = settingsChange(connection.settings, transaction.settings)
+  connection.settings = transaction.settings
+  try {
+    return await askOn(connection, prelude, text, types)
+  } catch (error) {
+    if (prelude.length > 0) connection.settings = undefined
+    throw error
+  } finally {
+    services.pool.release(connection)
+  }
+}
+
+function askOn(connection: Connection, prelude: readonly string[], text: string, types: readonly number[]): Promise<StatementDescription> {
+  return new Promise((resolve, reject) => {
+    let parameterTypes: number[] = []
+    let fields: FieldDescription[] | undefined
+    let error: SqlError | undefined
+    connection.send(
+      {
+        onFrame(type, buffer, start, end) {
+          if (type === Backend.parameterDescription) {
+            parameterTypes = Array.from({ length: buffer.readUInt16BE(start) }, (_, i) => buffer.readUInt32BE(start + 2 + 4 * i))
+          } else if (type === Backend.rowDescription) fields = readRowDescription(buffer, start)
+          else if (type === Backend.errorResponse) error ??= readError(buffer, start, end)
+        },
+        onReady: () => (error === undefined ? resolve({ parameterTypes, fields }) : reject(error)),
+        onLost: reject,
+      },
+      (writer) => {
+        for (const command of prelude) writeCommand(writer, command)
+        writeParse(writer, '', text, types)
+        writeDescribe(writer, 'S', '')
+        writeSync(writer)
+      },
+    )
+  })
+}

@@ -1,0 +1,64 @@
+/** A router: everything that serves clients, built from the address of a catalog. */
+import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { readCluster } from '../coordination/bootstrap.ts'
+import { CatalogStore } from '../coordination/catalog-store.ts'
+import { ShellNames } from '../executor/shell-names.ts'
+import type { Logger } from '../observability/logger.ts'
+import { Pool } from '../shard/pool.ts'
+import { parserReady } from '../sql/parse.ts'
+import { Recovery } from '../transaction/recovery.ts'
+import { PlanCache } from './plan-cache.ts'
+import { RouterServer } from './server.ts'
+import type { Services } from './services.ts'
+
+export interface RouterOptions {
+  readonly catalog: ServerAddress
+  readonly credentials: Credentials
+  readonly host: string
+  readonly port: number
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export class Router {
+  readonly port: number
+  private readonly server: RouterServer
+  private readonly services: Services
+  readonly recovery: Recovery
+  private readonly stopRecovery: () => void
+
+  private constructor(port: number, server: RouterServer, services: Services, recovery: Recovery, stopRecovery: () => void) {
+    this.port = port
+    this.server = server
+    this.services = services
+    this.recovery = recovery
+    this.stopRecovery = stopRecovery
+  }
+
+  /** Throws when the catalog cannot be reached or the port is taken. */
+  static async start(options: RouterOptions): Promise<Router> {
+    await parserReady
+    const { catalog, credentials, clock, log } = options
+    const { id, shards } = await readCluster(catalog, credentials)
+    const store = new CatalogStore(catalog, id, shards, credentials, log)
+    const pool = new Pool(clock, credentials)
+    const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
+    const services: Services = { clock, log, store, pool, names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, credentials, catalog }
+    const recovery = new Recovery([catalog, ...shards], credentials, commit)
+    const server = new RouterServer(services)
+    const port = await server.listen(options.host, options.port)
+    await recovery.run()
+    const stopRecovery = clock.every(limits.recoveryEveryMs, () => void recovery.run())
+    return new Router(port, server, services, recovery, stopRecovery)
+  }
+
+  async stop(): Promise<void> {
+    this.stopRecovery()
+    await this.server.close()
+    await this.recovery.run().catch(() => undefined)
+    this.services.pool.close()
+    await this.services.store.close()
+  }
+}

@@ -1,0 +1,149 @@
+/** Accepts clients: the one place where client sockets are. */
+import net from 'node:net'
+import { asSqlError, SqlError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
+import { writeErrorFields } from '../protocol/error-fields.ts'
+import { MessageWriter } from '../protocol/message-writer.ts'
+import { query } from '../shard/query.ts'
+import { settingsChange } from '../transaction/settings.ts'
+import { ClientStream } from './client-stream.ts'
+import type { Services } from './services.ts'
+import { Session } from './session.ts'
+import { readStartUp, startUpSettings } from './start-up.ts'
+
+interface Client {
+  readonly session: Session
+  readonly secret: Buffer
+}
+
+export class RouterServer {
+  private readonly services: Services
+  private readonly server: net.Server
+  private readonly clients = new Map<number, Client>()
+  private readonly sockets = new Set<net.Socket>()
+  private nextPid = 1
+
+  constructor(services: Services) {
+    this.services = services
+    this.server = net.createServer({ noDelay: true, pauseOnConnect: false }, (socket) => this.accept(socket))
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject)
+      this.server.listen({ host, port, backlog: 4096 }, () => {
+        const address = this.server.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : port)
+      })
+    })
+  }
+
+  get clientCount(): number {
+    return this.clients.size
+  }
+
+  /** Ends every session. Transactions that are open are rolled back. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
+    for (const { session } of this.clients.values()) {
+      writeErrorFields(session.stream.out, 'E', { severity: 'FATAL', code: '57P01', message: 'terminating connection: the router is shutting down' })
+      session.stream.close()
+    }
+    for (const socket of this.sockets) socket.destroySoon()
+    await closed
+  }
+
+  private accept(socket: net.Socket): void {
+    this.sockets.add(socket)
+    const stopTimer = this.services.clock.after(limits.startupMsMax, () => socket.destroy())
+    let buffer: Buffer = Buffer.alloc(0)
+    const onData = (chunk: Buffer) => {
+      buffer = buffer.length === 0 ? chunk : Buffer.concat([buffer, chunk])
+      try {
+        for (let packet = readStartUp(buffer); packet !== undefined; packet = readStartUp(buffer)) {
+          buffer = buffer.subarray(packet.length)
+          const { request } = packet
+          if (request.kind === 'encryption') socket.write('N')
+          else if (request.kind === 'cancel') {
+            this.cancel(request.pid, request.secret)
+            socket.end()
+            return
+          } else {
+            stopTimer()
+            socket.off('data', onData)
+            void this.start(socket, request.minor, request.parameters, buffer)
+            return
+          }
+        }
+      } catch (error) {
+        socket.off('data', onData)
+        const writer = new MessageWriter()
+        writeErrorFields(writer, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
+        socket.end(writer.take())
+      }
+    }
+    socket.on('data', onData)
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      stopTimer()
+      this.sockets.delete(socket)
+    })
+  }
+
+  private cancel(pid: number, secret: Buffer): void {
+    const client = this.clients.get(pid)
+    if (client?.secret.equals(secret) === true) client.session.transaction.cancel()
+  }
+
+  private async start(socket: net.Socket, minor: number, parameters: ReadonlyMap<string, string>, rest: Buffer): Promise<void> {
+    const stream = new ClientStream(socket)
+    socket.on('data', (chunk: Buffer) => stream.push(chunk))
+    if (rest.length > 0) stream.push(rest)
+    const pid = this.nextPid++
+    try {
+      const session = await this.openSession(stream, minor, parameters)
+      const secret = Buffer.from(this.services.clock.randomHex(4), 'hex')
+      session.isDatabaseInUse = (database) => [...this.clients.values()].some((client) => client.session.database === database)
+      this.clients.set(pid, { session, secret })
+      stream.out.begin('K').int32(pid).bytes(secret).end()
+      session.readyForQuery()
+      await session.run()
+    } catch (error) {
+      writeErrorFields(stream.out, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
+      stream.close()
+    } finally {
+      this.clients.delete(pid)
+    }
+  }
+
+  /** Logs in: the catalog says whether the role may enter the database, and what it reports of itself. */
+  private async openSession(stream: ClientStream, minor: number, parameters: ReadonlyMap<string, string>): Promise<Session> {
+    const { services } = this
+    const user = parameters.get('user')
+    if (user === undefined) throw new SqlError('28000', 'no PostgreSQL user name specified in startup packet')
+    if (parameters.has('replication') && parameters.get('replication') !== 'false') throw new SqlError('0A000', 'replication connections are not supported')
+    const database = parameters.get('database') ?? user
+    const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'))
+    if (minor > 0 || unknown.length > 0) {
+      stream.out.begin('v').int32(0).int32(unknown.length)
+      for (const name of unknown) stream.out.cstring(name)
+      stream.out.end()
+    }
+    const initialSettings = startUpSettings(parameters)
+    const connection = await services.pool.take(services.catalog, database, user)
+    try {
+      const change = settingsChange(connection.settings, initialSettings)
+      connection.settings = undefined
+      if (change.length > 0) await query(connection, change.join('; '))
+      connection.settings = initialSettings
+      await services.store.get(database)
+      const { rows } = await query(connection, 'SHOW search_path')
+      stream.out.begin('R').int32(0).end()
+      const session = new Session(services, stream, { database, user, initialSettings, searchPath: rows[0]?.[0] ?? '' })
+      for (const [name, value] of connection.reported) session.reportParameter(name, value)
+      return session
+    } finally {
+      services.pool.release(connection)
+    }
+  }
+}

@@ -1,0 +1,21 @@
+import type { Clock } from '../base/clock.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import type { CatalogStore } from '../coordination/catalog-store.ts'
+import type { ShellNames } from '../executor/shell-names.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { Pool } from '../shard/pool.ts'
+import type { CommitContext } from '../transaction/commit.ts'
+import type { PlanCache } from './plan-cache.ts'
+
+/** What all sessions of a router share. */
+export interface Services {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly store: CatalogStore
+  readonly pool: Pool
+  readonly names: ShellNames
+  readonly plans: PlanCache
+  readonly commit: CommitContext
+  readonly credentials: Credentials
+  readonly catalog: ServerAddress
+}

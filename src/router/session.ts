@@ -1,0 +1,292 @@
+/**
+ * One client's session: its messages in order, each statement to its handler, and the state that follows it around.
+ *
+ * Main loop: take a message; simple Query runs its statements one after the other; the extended protocol's messages build
+ * statements and portals, and run them at Execute. An error inside a batch skips to its Sync. What holds a server
+ * connection between messages is only an open transaction (transaction.ts).
+ */
+import { asSqlError, SqlError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
+import type { Snapshot } from '../catalog/snapshot.ts'
+import type { Arguments, ExecutionContext } from '../executor/context.ts'
+import { noArguments } from '../executor/context.ts'
+import { executePlan } from '../executor/execute-plan.ts'
+import { StaleLayout } from '../executor/run-on-server.ts'
+import type { ResultSink } from '../executor/result-sink.ts'
+import type { StatementEnd } from '../executor/statement-exchange.ts'
+import { StatementFailure } from '../executor/statement-exchange.ts'
+import type { PlannedStatement } from '../planner/plan-statement.ts'
+import { planStatement } from '../planner/plan-statement.ts'
+import type { QueryPlan } from '../planner/plan.ts'
+import { planWrites } from '../planner/plan.ts'
+import type { NameContext } from '../planner/resolve.ts'
+import { parseSearchPath } from '../planner/resolve.ts'
+import { writeErrorFields } from '../protocol/error-fields.ts'
+import { Frontend } from '../protocol/message-types.ts'
+import { readQuery } from '../protocol/frontend-reader.ts'
+import { query } from '../shard/query.ts'
+import type { Statement } from '../sql/parse.ts'
+import { Transaction } from '../transaction/transaction.ts'
+import { ClientSink } from './client-sink.ts'
+import type { ClientMessage, ClientStream } from './client-stream.ts'
+import { checkGarbage } from './client-stream.ts'
+import { ExtendedProtocol } from './extended-protocol.ts'
+import { planKey } from './plan-cache.ts'
+import type { Services } from './services.ts'
+import { runSessionStatement } from './statements/run-statement.ts'
+
+export interface SessionOptions {
+  readonly database: string
+  readonly user: string
+  /** SET statements of the start-up packet, by name. */
+  readonly initialSettings: ReadonlyMap<string, string>
+  readonly searchPath: string
+}
+
+export class Session {
+  readonly services: Services
+  readonly stream: ClientStream
+  readonly database: string
+  readonly user: string
+  readonly transaction: Transaction
+  readonly initialSettings: ReadonlyMap<string, string>
+  readonly temporary = new Set<string>()
+  readonly extended: ExtendedProtocol
+  /** Cursors: which server each is on. */
+  readonly cursors = new Map<string, { server: number; hold: boolean }>()
+  searchPathSetting: string
+  /** The schema as this transaction has changed it. */
+  transactionSnapshot: Snapshot | undefined
+  schemaChanged = false
+  searchPathTouched = false
+  private temporaryTouched = false
+  private readonly reported = new Map<string, string>()
+  private failedBatch = false
+  private cursorNumber = 0
+
+  newCursorNumber(): number {
+    return ++this.cursorNumber
+  }
+
+  constructor(services: Services, stream: ClientStream, options: SessionOptions) {
+    this.services = services
+    this.stream = stream
+    this.database = options.database
+    this.user = options.user
+    this.searchPathSetting = options.searchPath
+    this.initialSettings = options.initialSettings
+    this.transaction = new Transaction(services.pool, options.database, options.user, services.commit)
+    this.transaction.settings = options.initialSettings
+    this.extended = new ExtendedProtocol(this)
+    stream.onEnd = () => this.transaction.cancel()
+  }
+
+  /** Serves the client until it leaves. */
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        const next = this.stream.next()
+        const message = next instanceof Promise ? await next : next
+        if (message === undefined || message.type === Frontend.terminate) return
+        checkGarbage(message)
+        if (message.type === Frontend.query) await this.simpleQuery(message)
+        else await this.extendedMessage(message)
+      }
+    } catch (error) {
+      writeErrorFields(this.stream.out, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
+    } finally {
+      await this.transaction.abandon()
+      this.stream.close()
+    }
+  }
+
+  /** Another session of this router is on the database. */
+  isDatabaseInUse: (database: string) => boolean = () => false
+
+  /** The names of the session's temporary tables, as the connection that holds them says. */
+  async refreshTemporary(): Promise<void> {
+    const { transaction } = this
+    this.temporaryTouched = transaction.active
+    const connection = transaction.pinned ?? transaction.participants.get(0)?.connection
+    this.temporary.clear()
+    if (connection === undefined || connection.isLost) return
+    const { rows } = await query(connection, `SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'v', 'S', 'p')`)
+    for (const [name] of rows) if (name !== undefined && !name.startsWith('pgherd_')) this.temporary.add(name)
+  }
+
+  get snapshot(): Snapshot | undefined {
+    return this.transactionSnapshot ?? this.services.store.current(this.database)
+  }
+
+  async currentSnapshot(): Promise<Snapshot> {
+    return this.snapshot ?? this.services.store.get(this.database)
+  }
+
+  nameContext(snapshot: Snapshot, parameterTypes: readonly number[]): NameContext {
+    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.user), temporary: this.temporary, parameterTypes }
+  }
+
+  executionContext(snapshot: Snapshot): ExecutionContext {
+    const { pool, names, clock, catalog } = this.services
+    return { transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user }
+  }
+
+  newSink(wantsDescription: boolean): ClientSink {
+    return new ClientSink(this.stream, wantsDescription, (name, value) => this.reportParameter(name, value))
+  }
+
+  /** ParameterStatus, told to the client when it is news. */
+  reportParameter(name: string, value: string): void {
+    if (name === 'search_path') this.searchPathSetting = value
+    if (this.reported.get(name) === value) return
+    this.reported.set(name, value)
+    this.stream.out.begin('S').cstring(name).cstring(value).end()
+  }
+
+  notice(code: string, message: string, severity = 'NOTICE', more: { hint?: string; detail?: string } = {}): void {
+    writeErrorFields(this.stream.out, 'N', { severity, code, message, ...more })
+  }
+
+  readyForQuery(): void {
+    const { transaction } = this
+    const status = transaction.state !== 'block' ? 'I' : transaction.failed ? 'E' : 'T'
+    this.stream.out.begin('Z').string(status).end()
+    this.stream.scheduleFlush()
+  }
+
+  private async extendedMessage(message: ClientMessage): Promise<void> {
+    if (message.type === Frontend.sync) {
+      await this.endOfBatch()
+      return
+    }
+    if (this.failedBatch) return
+    try {
+      await this.extended.handle(message)
+    } catch (error) {
+      await this.reportError(error)
+      this.failedBatch = true
+    }
+  }
+
+  /** Sync: what the batch did outside of BEGIN is committed now. */
+  private async endOfBatch(): Promise<void> {
+    this.failedBatch = false
+    try {
+      if (this.transaction.state === 'implicit') await this.commit()
+    } catch (error) {
+      await this.reportError(error)
+    }
+    if (!this.transaction.active) this.extended.closePortals()
+    this.readyForQuery()
+  }
+
+  private async simpleQuery(message: ClientMessage): Promise<void> {
+    this.failedBatch = false
+    this.extended.forgetUnnamed()
+    try {
+      const text = readQuery(message.payload)
+      const statements = this.services.plans.parse(text)
+      if (statements.length === 0) this.stream.out.begin('I').end()
+      for (const statement of statements) {
+        if (statements.length > 1 && !this.transaction.active) this.transaction.begin('implicit')
+        const sink = this.newSink(true)
+        const end = await this.runStatement(statement, noArguments, sink)
+        this.complete(end)
+      }
+      if (this.transaction.state === 'implicit') await this.commit()
+    } catch (error) {
+      await this.reportError(error)
+    }
+    this.readyForQuery()
+  }
+
+  complete(end: StatementEnd): void {
+    if (end.kind === 'complete') this.stream.out.begin('C').cstring(end.tag).end()
+    else if (end.kind === 'suspended') this.stream.out.begin('s').end()
+    else this.stream.out.begin('I').end()
+    this.stream.scheduleFlush()
+  }
+
+  /** Tells the client, and aborts the transaction as PostgreSQL would. */
+  async reportError(given: unknown): Promise<void> {
+    const error = given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given
+    const sqlError = asSqlError(error)
+    if (sqlError.code === 'XX000') this.services.log.warn(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    if (this.transaction.state === 'implicit') await this.rollback()
+    else if (this.transaction.state === 'block') this.transaction.failed = true
+    writeErrorFields(this.stream.out, 'E', sqlError.fields)
+    this.stream.scheduleFlush()
+  }
+
+  async commit(): Promise<void> {
+    const changed = this.schemaChanged
+    try {
+      await this.transaction.commit()
+    } finally {
+      await this.transactionOver(changed)
+    }
+  }
+
+  async rollback(): Promise<void> {
+    await this.transaction.rollback()
+    await this.transactionOver(this.schemaChanged)
+  }
+
+  private async transactionOver(schemaChanged: boolean): Promise<void> {
+    this.transactionSnapshot = undefined
+    this.schemaChanged = false
+    for (const [name, cursor] of this.cursors) if (!cursor.hold) this.cursors.delete(name)
+    if (schemaChanged) await this.services.store.refresh(this.database)
+    await runSessionStatement.afterTransaction(this)
+    if (this.temporaryTouched) await this.refreshTemporary()
+  }
+
+  /** Any statement. Throws SqlError. */
+  async runStatement(statement: Statement, args: Arguments, sink: ClientSink): Promise<StatementEnd> {
+    const { transaction } = this
+    if (transaction.failed && !runSessionStatement.allowedWhenFailed(statement)) {
+      throw new SqlError('25P02', 'current transaction is aborted, commands ignored until end of transaction block')
+    }
+    return (await runSessionStatement(statement, args, sink, this)) ?? this.runData(statement, args, sink)
+  }
+
+  /** Plans and runs a statement of data, again when its tables have moved meanwhile. */
+  async runData(statement: Statement, args: Arguments, sink: ResultSink & { touched?: boolean }): Promise<StatementEnd> {
+    let refreshed = false
+    for (let attempt = 0; ; attempt++) {
+      const snapshot = await this.currentSnapshot()
+      const planned = this.plan(statement, args.types, snapshot, args.rowsMax > 0)
+      if (planned.unknownNames && !refreshed && this.transactionSnapshot === undefined) {
+        // A name that this router does not know may have been made through another one.
+        refreshed = true
+        const fresh = await this.services.store.refresh(this.database)
+        if (fresh.version !== snapshot.version) continue
+      }
+      this.checkReadOnly(planned.plan)
+      try {
+        return await executePlan(planned.plan, args, sink, this.executionContext(snapshot))
+      } catch (error) {
+        if (!(error instanceof StaleLayout)) throw error
+        const fresh = this.transactionSnapshot === undefined ? await this.services.store.refresh(this.database) : snapshot
+        if (fresh.version === snapshot.version || attempt === limits.staleRetriesMax) throw error.error
+        const partly = sink.touched === true || (this.transaction.active && planned.plan.kind !== 'one-shard')
+        if (partly) throw new SqlError('40001', 'could not serialize access: the tables were moved during this statement', { hint: 'Try again.' })
+      }
+    }
+  }
+
+  plan(statement: Statement, types: readonly number[], snapshot: Snapshot, inParts = false): PlannedStatement {
+    const context = this.nameContext(snapshot, types)
+    // Rows that the client fetches in parts wait in a portal, on one server.
+    if (inParts) return planStatement(statement, context, 'one-server')
+    if (this.temporary.size > 0) return planStatement(statement, context)
+    return this.services.plans.plan(planKey(statement.source.text, snapshot, context.searchPath, types), () => planStatement(statement, context))
+  }
+
+  private checkReadOnly(plan: QueryPlan): void {
+    if (!this.transaction.readOnly || !planWrites(plan)) return
+    if (plan.kind === 'catalog' || plan.kind === 'gather') return
+    const verb = plan.kind.startsWith('insert') ? 'INSERT' : 'this statement'
+    throw new SqlError('25006', `cannot execute ${verb} in a read-only transaction`)
+  }
+}

@@ -1,0 +1,76 @@
+/** DECLARE, FETCH, MOVE, CLOSE: a cursor is on the one server that has its rows, or on the catalog over gathered ones. */
+import { refuse, SqlError } from '../../base/errors.ts'
+import { noArguments, serverById } from '../../executor/context.ts'
+import { gatherRows } from '../../executor/gather.ts'
+import { bucketOf } from '../../executor/key-bucket.ts'
+import { runOnServer } from '../../executor/run-on-server.ts'
+import { withTransaction } from '../../executor/scatter.ts'
+import { planStatement } from '../../planner/plan-statement.ts'
+import { renderLeafText } from '../../planner/plan.ts'
+import { parseStatements } from '../../sql/parse.ts'
+import { findKeyword } from '../../sql/scanner.ts'
+import type { Handler } from './run-statement.ts'
+
+const cursorHold = 0x20 // CURSOR_OPT_HOLD (parsenodes.h)
+
+export const declareCursor: Handler = async (statement, _args, sink, session) => {
+  const node = statement.node.DeclareCursorStmt
+  const name = node?.portalname ?? ''
+  const hold = ((node?.options ?? 0) & cursorHold) !== 0
+  const { transaction } = session
+  if (!hold && transaction.state !== 'block') throw new SqlError('25P01', 'DECLARE CURSOR can only be used in transaction blocks')
+  if (session.cursors.has(name)) throw new SqlError('42P03', `cursor "${name}" already exists`)
+  const { source } = statement
+  const keyword = findKeyword(source.raw, 'for')
+  const [query] = parseStatements(source.between(keyword?.end ?? 0, source.length))
+  if (query === undefined) throw refuse('cannot read the query of the cursor')
+  const head = `${source.between(0, keyword?.end ?? 0)} `
+  const snapshot = await session.currentSnapshot()
+  const { plan } = planStatement(query, session.nameContext(snapshot, []), hold ? 'catalog' : 'one-server')
+  const context = session.executionContext(snapshot)
+  return withTransaction(context, async () => {
+    if (plan.kind === 'one-shard') {
+      const { route, text, markers } = plan
+      const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
+      const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, noArguments, context) : undefined
+      const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
+      session.cursors.set(name, { server, hold })
+      return runOnServer(serverById(context, server), { text: head + renderLeafText(text, bucket), markers, writes: false }, noArguments, sink, context)
+    }
+    let text = plan.kind === 'catalog' ? plan.text : ''
+    if (plan.kind === 'gather') {
+      // Tables of its own: those of a later gather must not replace what an open cursor reads.
+      const prefix = `pgherd_c${session.newCursorNumber()}_`
+      const own = (sql: string) => sql.replaceAll('pgherd_g', prefix)
+      await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: own(fetch.temporary) })), noArguments, context)
+      text = own(plan.text)
+    }
+    session.cursors.set(name, { server: 0, hold })
+    const declared = { text: head + text, markers: [], writes: false, cannotPrepare: true, pins: hold }
+    return runOnServer(session.services.catalog, declared, noArguments, sink, context)
+  })
+}
+
+export const fetchCursor: Handler = async (statement, args, sink, session) => {
+  const name = statement.node.FetchStmt?.portalname ?? ''
+  const cursor = session.cursors.get(name)
+  if (cursor === undefined) throw new SqlError('34000', `cursor "${name}" does not exist`)
+  const context = session.executionContext(await session.currentSnapshot())
+  return runOnServer(serverById(context, cursor.server), { text: statement.source.text, markers: [], writes: false }, args, sink, context)
+}
+
+export const closeCursor: Handler = async (statement, args, sink, session) => {
+  const name = statement.node.ClosePortalStmt?.portalname
+  const context = session.executionContext(await session.currentSnapshot())
+  const close = (server: number) =>
+    runOnServer(serverById(context, server), { text: statement.source.text, markers: [], writes: false }, args, sink, context)
+  if (name === undefined) {
+    for (const server of new Set([...session.cursors.values()].map((cursor) => cursor.server))) await close(server)
+    session.cursors.clear()
+    return { kind: 'complete', tag: 'CLOSE CURSOR ALL' }
+  }
+  const cursor = session.cursors.get(name)
+  if (cursor === undefined) throw new SqlError('34000', `cursor "${name}" does not exist`)
+  session.cursors.delete(name)
+  return close(cursor.server)
+}

@@ -1,0 +1,61 @@
+/** Statements that are about the session, and the way to all others. */
+import type { Arguments } from '../../executor/context.ts'
+import { isDataStatement } from '../../planner/plan-statement.ts'
+import type { StatementEnd } from '../../executor/statement-exchange.ts'
+import type { Statement } from '../../sql/parse.ts'
+import { tagOf } from '../../sql/ast.ts'
+import type { ClientSink } from '../client-sink.ts'
+import type { Session } from '../session.ts'
+import { runAdminFunction } from './admin-functions.ts'
+import { runCopy } from './copy.ts'
+import { closeCursor, declareCursor, fetchCursor } from './cursors.ts'
+import { runExplain } from './explain.ts'
+import { runMaintenance } from './maintenance.ts'
+import { deallocate, executePrepared, prepare } from './prepared.ts'
+import { runSchemaChange } from './schema-change.ts'
+import { discard, refreshSearchPath, runSet, runSetConfig, runShow } from './settings.ts'
+import { listen, notify } from './notifications.ts'
+import { runTransactionStatement } from './transaction-control.ts'
+
+export type Handler = (statement: Statement, args: Arguments, sink: ClientSink, session: Session) => Promise<StatementEnd | undefined>
+
+const handlers: Readonly<Record<string, Handler>> = {
+  TransactionStmt: runTransactionStatement,
+  VariableSetStmt: runSet,
+  VariableShowStmt: runShow,
+  DiscardStmt: discard,
+  PrepareStmt: prepare,
+  ExecuteStmt: executePrepared,
+  DeallocateStmt: deallocate,
+  DeclareCursorStmt: declareCursor,
+  FetchStmt: fetchCursor,
+  ClosePortalStmt: closeCursor,
+  ListenStmt: listen,
+  UnlistenStmt: listen,
+  NotifyStmt: notify,
+  ExplainStmt: runExplain,
+  CopyStmt: runCopy,
+  VacuumStmt: runMaintenance,
+  ClusterStmt: runMaintenance,
+  ReindexStmt: runMaintenance,
+  CheckPointStmt: runMaintenance,
+  LockStmt: runMaintenance,
+}
+
+/** Undefined for a statement of data, which is planned. */
+async function run(statement: Statement, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd | undefined> {
+  const handler = handlers[tagOf(statement.node)]
+  if (handler !== undefined) return handler(statement, args, sink, session)
+  if (isDataStatement(statement)) return (await runSetConfig(statement, args, sink, session)) ?? runAdminFunction(statement, args, sink, session)
+  return runSchemaChange(statement, args, sink, session)
+}
+
+export const runSessionStatement = Object.assign(run, {
+  /** In a failed transaction only its end, or a return to a savepoint, is let through. */
+  allowedWhenFailed(statement: Statement): boolean {
+    const kind = statement.node.TransactionStmt?.kind
+    return kind === 'TRANS_STMT_COMMIT' || kind === 'TRANS_STMT_ROLLBACK' || kind === 'TRANS_STMT_ROLLBACK_TO' || kind === 'TRANS_STMT_PREPARE'
+  },
+  afterTransaction: refreshSearchPath,
+})
+

@@ -1,0 +1,163 @@
+/** SET, RESET, SHOW, set_config, DISCARD: run once on the catalog, which judges the value, and then follow the session. */
+import { refuse, SqlError } from '../../base/errors.ts'
+import { quoteLiteral } from '../../base/quote.ts'
+import { noArguments } from '../../executor/context.ts'
+import { NullSink, RowsSink } from '../../executor/result-sink.ts'
+import type { StatementEnd } from '../../executor/statement-exchange.ts'
+import { runOnServer } from '../../executor/run-on-server.ts'
+import { readDataRow } from '../../protocol/row-description.ts'
+import type { AnyNode, FuncCall, SelectStmt, VariableSetStmt } from '../../sql/ast.ts'
+import { names } from '../../sql/ast.ts'
+import { withSetting } from '../../transaction/settings.ts'
+import type { Handler } from './run-statement.ts'
+import type { Session } from '../session.ts'
+import { readModes } from './transaction-control.ts'
+
+const done = (tag: string): StatementEnd => ({ kind: 'complete', tag })
+/** What changes the meaning of unqualified names. */
+const changesPath = new Set(['search_path', 'role', 'session_authorization'])
+
+export const runSet: Handler = async (statement, _args, _sink, session) => {
+  const node = statement.node.VariableSetStmt as VariableSetStmt
+  const name = (node.name ?? '').toLowerCase()
+  if (node.kind === 'VAR_SET_MULTI' && name === 'transaction') return setTransaction(node, session)
+  if (node.kind === 'VAR_SET_MULTI' && name === 'transaction snapshot') throw refuse('SET TRANSACTION SNAPSHOT is not supported across shards')
+  const text = statement.source.text.replace(/;\s*$/, '')
+  const isReset = node.kind === 'VAR_RESET' || node.kind === 'VAR_RESET_ALL' || node.kind === 'VAR_SET_DEFAULT'
+  checkEncoding(name, node)
+  await apply(session, text, name, node.is_local === true, isReset ? 'reset' : 'set', node.kind === 'VAR_RESET_ALL')
+  return done(isReset && node.kind !== 'VAR_SET_DEFAULT' ? 'RESET' : 'SET')
+}
+
+/** The router reads texts as UTF-8, as servers send them to it. */
+function checkEncoding(name: string, node: VariableSetStmt): void {
+  if (name !== 'client_encoding' || node.kind !== 'VAR_SET_VALUE') return
+  const value = (node.args?.[0] as AnyNode | undefined)?.A_Const?.sval?.sval ?? ''
+  if (!/^(utf-?8|unicode)$/i.test(value)) throw refuse(`client_encoding ${value} is not supported`, 'Use UTF8.')
+}
+
+function setTransaction(node: VariableSetStmt, session: Session): StatementEnd {
+  const { transaction } = session
+  if (!transaction.active) {
+    session.notice('25P01', 'SET TRANSACTION can only be used in transaction blocks', 'WARNING')
+    return done('SET')
+  }
+  const modes = readModes((node.args ?? []) as AnyNode[])
+  if (transaction.participants.size > 0 && modes.isolation !== undefined) {
+    throw new SqlError('25001', 'SET TRANSACTION ISOLATION LEVEL must be called before any query')
+  }
+  transaction.addModes(modes)
+  if (transaction.participants.size > 0 && modes.text !== '') transaction.note(`SET TRANSACTION ${modes.text}`, undefined)
+  return done('SET')
+}
+
+/** Runs a SET on the catalog; if it is good, the session has it. */
+async function apply(session: Session, text: string, name: string, isLocal: boolean, kind: 'set' | 'reset', all: boolean): Promise<void> {
+  const { transaction } = session
+  if (isLocal && !transaction.active) {
+    session.notice('25P01', 'SET LOCAL can only be used in transaction blocks', 'WARNING')
+    return
+  }
+  const context = session.executionContext(await session.currentSnapshot())
+  const sink = new ParameterSink(session)
+  await runOnServer(session.services.catalog, { text, markers: [], writes: false, changesSettings: true }, noArguments, sink, context)
+  const participant = transaction.participants.get(0)
+  if (transaction.active) transaction.note(text, undefined, participant)
+  if (!isLocal) {
+    const initial = session.initialSettings.get(name)
+    if (all) transaction.settings = session.initialSettings
+    else transaction.settings = withSetting(transaction.settings, name, kind === 'set' ? text : initial)
+  }
+  if (all || changesPath.has(name)) {
+    session.searchPathTouched = transaction.active
+    await readSearchPath(session)
+  }
+}
+
+/** ParameterStatus only: the rows are not the client's. */
+class ParameterSink extends NullSink {
+  private readonly session: Session
+
+  constructor(session: Session) {
+    super()
+    this.session = session
+  }
+
+  override parameterStatus(name: string, value: string): void {
+    this.session.reportParameter(name, value)
+  }
+
+  override notice(fields: Parameters<NullSink['notice']>[0]): void {
+    this.session.notice(fields.code, fields.message, fields.severity)
+  }
+}
+
+async function readSearchPath(session: Session): Promise<void> {
+  const context = session.executionContext(await session.currentSnapshot())
+  const sink = new RowsSink()
+  await runOnServer(session.services.catalog, { text: 'SHOW search_path', markers: [], writes: false }, noArguments, sink, context)
+  session.searchPathSetting = readDataRow(sink.rows[0] as Buffer, 0)[0]?.toString() ?? ''
+}
+
+/** The end of a transaction may have taken a search_path back. */
+export async function refreshSearchPath(session: Session): Promise<void> {
+  if (!session.searchPathTouched) return
+  session.searchPathTouched = false
+  await readSearchPath(session)
+}
+
+export const runShow: Handler = async (statement, args, sink, session) => {
+  const context = session.executionContext(await session.currentSnapshot())
+  return runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false }, args, sink, context)
+}
+
+/** SELECT set_config(name, value, is_local), alone and with constants: what pg_dump and ORMs send. */
+export const runSetConfig: Handler = async (statement, args, sink, session) => {
+  const select = statement.node.SelectStmt as SelectStmt | undefined
+  if (select === undefined || !/set_config/i.test(statement.source.text)) return undefined
+  const calls = (select.targetList ?? []).map((target) => ((target as AnyNode).ResTarget?.val as AnyNode | undefined)?.FuncCall as FuncCall | undefined)
+  if (!calls.some((call) => names(call?.funcname as AnyNode[] | undefined).at(-1) === 'set_config')) return undefined
+  const [call] = calls
+  const [name, value, isLocal] = (call?.args ?? []).map((arg) => constantText(arg as AnyNode))
+  if (calls.length !== 1 || select.fromClause !== undefined || name === undefined || value === undefined || isLocal === undefined) {
+    throw refuse('set_config is supported alone, with constants', 'Use SET.')
+  }
+  const local = isLocal === 't' || isLocal === 'true'
+  const key = name.toLowerCase()
+  const quoted = key.split('.').map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
+  const list = key === 'search_path' ? value.split(',').map((part) => part.trim()).map((part) => (part.startsWith('"') ? part : quoteLiteral(part))).join(', ') : quoteLiteral(value)
+  const { transaction } = session
+  if (!local || transaction.active) await apply(session, `SET ${local ? 'LOCAL ' : ''}${quoted} = ${value === '' ? "''" : list}`, key, local, 'set', false)
+  const context = session.executionContext(await session.currentSnapshot())
+  return runOnServer(session.services.catalog, { text: `SELECT ${quoteLiteral(value)}::text AS set_config`, markers: [], writes: false }, args, sink, context)
+}
+
+function constantText(node: AnyNode): string | undefined {
+  const constant = node.A_Const
+  if (constant?.sval !== undefined) return constant.sval.sval ?? ''
+  if (constant?.boolval !== undefined) return constant.boolval.boolval === true ? 't' : 'f'
+  return undefined
+}
+
+export const discard: Handler = async (statement, _args, _sink, session) => {
+  const target = statement.node.DiscardStmt?.target
+  const { transaction } = session
+  if (target === 'DISCARD_ALL') {
+    if (transaction.active) throw new SqlError('25001', 'DISCARD ALL cannot run inside a transaction block')
+    transaction.settings = session.initialSettings
+    session.extended.closeAll()
+    session.cursors.clear()
+    session.temporary.clear()
+    // Temporary tables, locks and LISTENs go with their connection.
+    transaction.pinned?.close()
+    transaction.unpin()
+    await readSearchPath(session)
+    return done('DISCARD ALL')
+  }
+  if (transaction.pinned !== undefined) {
+    const context = session.executionContext(await session.currentSnapshot())
+    await runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false }, noArguments, new NullSink(), context)
+    if (target === 'DISCARD_TEMP') session.temporary.clear()
+  }
+  return done(target === 'DISCARD_TEMP' ? 'DISCARD TEMP' : target === 'DISCARD_PLANS' ? 'DISCARD PLANS' : 'DISCARD SEQUENCES')
+}

@@ -1,0 +1,97 @@
+/**
+ * Finishes what dead coordinators left prepared. Any router may do it, at any time, several at once.
+ *
+ * For each prepared transaction whose coordinator is gone: insert its id as 'aborted' at its decider. PostgreSQL's unique
+ * index settles it. The insert waits for a decider still in flight; if it fails, the decider had committed: COMMIT
+ * PREPARED. If it succeeds, the decider can never commit any more: ROLLBACK PREPARED. Taking a living coordinator for a
+ * dead one costs that transaction, never atomicity.
+ */
+import type pg from 'pg'
+import { limits } from '../base/limits.ts'
+import { quoteLiteral } from '../base/quote.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { withAdmin } from '../coordination/admin-client.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { CommitContext } from './commit.ts'
+
+interface Prepared {
+  readonly server: ServerAddress
+  readonly name: string
+  readonly database: string
+  readonly id: string
+  readonly decider: number
+}
+
+export class Recovery {
+  private readonly servers: readonly ServerAddress[]
+  private readonly credentials: Credentials
+  private readonly context: CommitContext
+  private readonly log: Logger
+  private running: Promise<void> | undefined
+
+  constructor(servers: readonly ServerAddress[], credentials: Credentials, context: CommitContext) {
+    this.servers = servers
+    this.credentials = credentials
+    this.context = context
+    this.log = context.log
+  }
+
+  /** One pass over all servers; calls while one runs share it. Servers that do not answer are left for the next. */
+  run(ageMs: number = limits.recoveryAgeMsMin): Promise<void> {
+    this.running ??= this.pass(ageMs).finally(() => (this.running = undefined))
+    return this.running
+  }
+
+  private async pass(ageMs: number): Promise<void> {
+    const found = await Promise.all(this.servers.map((server) => this.preparedOn(server, ageMs)))
+    for (const prepared of found.flatMap((list) => list ?? [])) {
+      await this.finish(prepared).catch((error: Error) => this.log.warn(`recovery of ${prepared.name} on ${prepared.server.name}: ${error.message}`))
+    }
+  }
+
+  /** Undefined when the server does not answer. */
+  private async preparedOn(server: ServerAddress, ageMs: number): Promise<Prepared[] | undefined> {
+    const prefix = `pgherd:${this.context.clusterId}:`
+    try {
+      const rows = await withAdmin(server, 'postgres', this.credentials, async (client) => {
+        const result = await client.query<{ gid: string; database: string }>(
+          `SELECT gid, database FROM pg_prepared_xacts WHERE starts_with(gid, $1) AND prepared < clock_timestamp() - $2 * interval '1 ms'`,
+          [prefix, ageMs],
+        )
+        return result.rows
+      })
+      return rows.flatMap(({ gid, database }) => {
+        const [id, decider] = gid.slice(prefix.length).split(':')
+        if (id === undefined || this.context.inFlight.has(id)) return []
+        return [{ server, name: gid, database, id, decider: Number(decider) }]
+      })
+    } catch {
+      return undefined
+    }
+  }
+
+  private async finish(prepared: Prepared): Promise<void> {
+    const decider = this.servers.find((server) => server.id === prepared.decider)
+    if (decider === undefined) throw new Error(`its decider, server ${prepared.decider}, is not known`)
+    const committed = await withAdmin(decider, prepared.database, this.credentials, (client) => outcome(client, prepared.id))
+    const verb = committed ? 'COMMIT' : 'ROLLBACK'
+    await withAdmin(prepared.server, prepared.database, this.credentials, (client) =>
+      client.query(`${verb} PREPARED ${quoteLiteral(prepared.name)}`),
+    ).catch((error: Error & { code?: string }) => {
+      if (error.code !== '42704') throw error // another router was there first
+    })
+    this.log.info(`recovery: ${verb} PREPARED of ${prepared.id} on ${prepared.server.name}`)
+  }
+}
+
+/** True when the transaction was committed; from then on, false means that it never can be. */
+async function outcome(client: pg.Client, id: string): Promise<boolean> {
+  try {
+    await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ($1, 'aborted')`, [id])
+    return false
+  } catch (error) {
+    if ((error as { code?: string }).code !== '23505') throw error
+    const { rows } = await client.query<{ outcome: string }>('SELECT outcome FROM pgherd.decision WHERE id = $1', [id])
+    return rows[0]?.outcome === 'committed'
+  }
+}

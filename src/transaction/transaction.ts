@@ -1,0 +1,274 @@
+/**
+ * A session's transaction over any number of servers.
+ *
+ * Words: a *participant* is a server that the transaction has begun on, with the connection it holds there. The *journal*
+ * is what every participant must have been told, in order: savepoints and settings. A server becomes a participant when
+ * the first statement needs it; its BEGIN and the journal go out in front of that statement, in the same request.
+ *
+ *   none --begin--> block | implicit --commit/rollback--> none
+ *
+ * 'block' is BEGIN ... COMMIT by the client; 'implicit' is what PostgreSQL makes of several statements in one message.
+ */
+import { SqlError } from '../base/errors.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
+import type { Connection } from '../shard/connection.ts'
+import { txIdle } from '../shard/exchange.ts'
+import type { Pool } from '../shard/pool.ts'
+import { query } from '../shard/query.ts'
+import { commitParticipants } from './commit.ts'
+import type { CommitContext } from './commit.ts'
+import type { Settings } from './settings.ts'
+import { settingsChange } from './settings.ts'
+
+export interface JournalEntry {
+  readonly text: string
+  /** Set for a savepoint. */
+  readonly savepoint: string | undefined
+}
+
+export interface Participant {
+  readonly server: ServerAddress
+  readonly connection: Connection
+  readonly told: Set<JournalEntry>
+  /** Portals that wait on the connection for their next rows. */
+  readonly portals: Set<string>
+  wrote: boolean
+  /** Holds what PREPARE TRANSACTION refuses: temporary tables, NOTIFY. */
+  cannotPrepare: boolean
+  /** Settings went out in front of BEGIN, in one request: a rollback undoes them. */
+  settingsInside: boolean
+  /** Nothing but the journal has run on it. */
+  fresh: boolean
+}
+
+/** A connection to run one statement on, and what must run before it in the same request. */
+export interface Lease {
+  readonly connection: Connection
+  readonly prelude: readonly string[]
+  readonly participant: Participant | undefined
+}
+
+/** What BEGIN or SET TRANSACTION asked for; undefined where it said nothing. */
+export interface TransactionModes {
+  readonly text: string
+  readonly readOnly: boolean | undefined
+  readonly isolation: string | undefined
+}
+
+export const defaultModes: TransactionModes = { text: '', readOnly: undefined, isolation: undefined }
+
+export type TransactionState = 'none' | 'block' | 'implicit'
+
+export class Transaction {
+  state: TransactionState = 'none'
+  failed = false
+  private modeTexts: string[] = []
+  readOnly = false
+  isolation = 'read committed'
+  private journal: JournalEntry[] = []
+  private settingsAtBegin: Settings = new Map()
+  readonly participants = new Map<number, Participant>()
+  settings: Settings = new Map()
+  /** Connections that run something for this session now. */
+  readonly inUse = new Set<Connection>()
+  /** A catalog connection that the session keeps: it holds its temporary tables, locks or LISTENs. */
+  pinned: Connection | undefined
+  private readonly pool: Pool
+  private readonly database: string
+  private readonly user: string
+  private readonly commitContext: CommitContext
+
+  constructor(pool: Pool, database: string, user: string, commitContext: CommitContext) {
+    this.pool = pool
+    this.database = database
+    this.user = user
+    this.commitContext = commitContext
+  }
+
+  get active(): boolean {
+    return this.state !== 'none'
+  }
+
+  begin(state: 'block' | 'implicit', modes: TransactionModes = defaultModes): void {
+    this.state = state
+    this.failed = false
+    this.readOnly = false
+    this.isolation = 'read committed'
+    this.modeTexts = []
+    this.journal = []
+    this.settingsAtBegin = this.settings
+    this.addModes(modes)
+  }
+
+  /** Modes that come after BEGIN (SET TRANSACTION), before any participant has begun. */
+  addModes(modes: TransactionModes): void {
+    if (modes.text !== '') this.modeTexts.push(modes.text)
+    this.readOnly = modes.readOnly ?? this.readOnly
+    this.isolation = modes.isolation ?? this.isolation
+  }
+
+  /** All modes, for COMMIT AND CHAIN. */
+  get modes(): TransactionModes {
+    return { text: this.modeTexts.join(', '), readOnly: this.readOnly, isolation: this.isolation }
+  }
+
+  /** Outside a transaction: a pooled connection. Inside: the server's participant, which it becomes by this. */
+  async lease(server: ServerAddress): Promise<Lease> {
+    const known = this.participants.get(server.id)
+    if (known !== undefined) this.inUse.add(known.connection)
+    if (known !== undefined) return { connection: known.connection, prelude: this.untold(known), participant: known }
+    if (this.active && this.isolation === 'serializable' && server.id !== catalogId && [...this.participants.keys()].some((id) => id !== catalogId)) {
+      throw new SqlError('0A000', 'a SERIALIZABLE transaction cannot span shards', { hint: 'Use REPEATABLE READ, or keep the transaction to one shard.' })
+    }
+    const connection = await this.connect(server)
+    if (connection.isLost) {
+      this.giveBack(connection)
+      throw new SqlError('08006', `connection to ${server.name} was lost`)
+    }
+    this.inUse.add(connection)
+    const change = settingsChange(connection.settings, this.active ? this.settingsAtBegin : this.settings)
+    connection.settings = this.active ? this.settingsAtBegin : this.settings
+    if (!this.active) return { connection, prelude: change, participant: undefined }
+    const participant: Participant = { server, connection, told: new Set(), portals: new Set(), wrote: false, cannotPrepare: false, settingsInside: false, fresh: true }
+    this.participants.set(server.id, participant)
+    // On the catalog a gather needs temporary tables, which READ ONLY forbids: there the router itself refuses writes.
+    const texts = server.id === catalogId && this.readOnly ? [...this.modeTexts, 'READ WRITE'] : this.modeTexts
+    const begin = `BEGIN ${texts.join(', ')}`
+    participant.settingsInside = change.length > 0
+    return { connection, prelude: [...change, begin, ...this.untold(participant)], participant }
+  }
+
+  /** The connection goes back to the pool unless a transaction, or the session, keeps it. */
+  release(lease: Lease): void {
+    this.inUse.delete(lease.connection)
+    if (lease.participant === undefined) this.giveBack(lease.connection)
+  }
+
+  /** From now on the session uses this catalog connection for all that runs on the catalog. */
+  pin(connection: Connection): void {
+    this.pinned = connection
+  }
+
+  unpin(): void {
+    const { pinned } = this
+    this.pinned = undefined
+    if (pinned !== undefined && !this.holds(pinned)) this.giveBack(pinned)
+  }
+
+  /** Adds to the journal what one participant, if given, has run already. */
+  note(text: string, savepoint: string | undefined, ranOn?: Participant): void {
+    const entry = { text, savepoint }
+    this.journal.push(entry)
+    ranOn?.told.add(entry)
+  }
+
+  hasSavepoint(name: string): boolean {
+    return this.journal.some((entry) => entry.savepoint === name)
+  }
+
+  async rollbackTo(name: string): Promise<void> {
+    const at = this.journal.findLastIndex((entry) => entry.savepoint === name)
+    const savepoint = this.journal[at] as JournalEntry
+    const text = `ROLLBACK TO ${savepoint.text}`
+    await Promise.all(
+      [...this.participants.values()].map(async (participant) => {
+        if (participant.told.has(savepoint)) await query(participant.connection, text)
+      }),
+    )
+    this.journal = this.journal.slice(0, at + 1)
+    this.failed = false
+  }
+
+  async releaseSavepoint(name: string): Promise<void> {
+    const at = this.journal.findLastIndex((entry) => entry.savepoint === name)
+    const savepoint = this.journal[at] as JournalEntry
+    await Promise.all(
+      [...this.participants.values()].map(async (participant) => {
+        if (participant.told.has(savepoint)) await query(participant.connection, `RELEASE ${savepoint.text}`)
+      }),
+    )
+    this.journal = this.journal.filter((entry, i) => i < at || entry.savepoint === undefined)
+  }
+
+  /** Commits on all participants, atomically. On an error nothing is committed and the transaction is over. */
+  async commit(): Promise<void> {
+    const participants = [...this.participants.values()]
+    try {
+      await commitParticipants(participants, this.commitContext)
+      this.end(this.journal.some((entry) => entry.savepoint === undefined))
+    } catch (error) {
+      await this.rollback()
+      throw error
+    }
+  }
+
+  async rollback(): Promise<void> {
+    const changed = this.journal.some((entry) => entry.savepoint === undefined)
+    this.settings = this.settingsAtBegin
+    await Promise.all([...this.participants.values()].map(({ connection }) => rollbackOne(connection)))
+    for (const { connection, settingsInside } of this.participants.values()) if (settingsInside) connection.settings = undefined
+    this.end(changed)
+  }
+
+  /** Cancels what runs now on any server. */
+  cancel(): void {
+    for (const connection of this.inUse) if (connection.pendingExchanges > 0) void connection.cancel()
+  }
+
+  /** Breaks everything off at once: the client is gone. */
+  async abandon(): Promise<void> {
+    for (const { connection } of this.participants.values()) {
+      if (connection.pendingExchanges > 0) connection.close()
+    }
+    if (this.active) await this.rollback()
+    this.pinned?.close()
+    this.pinned = undefined
+  }
+
+  /** A participant that has done nothing yet may leave, so that its first statement can be tried again. */
+  async dropFresh(participant: Participant): Promise<void> {
+    this.participants.delete(participant.server.id)
+    await rollbackOne(participant.connection)
+    if (participant.settingsInside) participant.connection.settings = undefined
+    this.giveBack(participant.connection)
+  }
+
+  private untold(participant: Participant): string[] {
+    const entries = this.journal.filter((entry) => !participant.told.has(entry))
+    for (const entry of entries) participant.told.add(entry)
+    return entries.map((entry) => (entry.savepoint === undefined ? entry.text : `SAVEPOINT ${entry.text}`))
+  }
+
+  private end(settingsTouched: boolean): void {
+    for (const { connection } of this.participants.values()) {
+      // SET inside a transaction stays, or not, by rules of its own: the next holder sets all anew.
+      if (settingsTouched) connection.settings = undefined
+      this.giveBack(connection)
+    }
+    this.participants.clear()
+    this.journal = []
+    this.state = 'none'
+    this.failed = false
+    this.readOnly = false
+  }
+
+  private async connect(server: ServerAddress): Promise<Connection> {
+    if (server.id === catalogId && this.pinned !== undefined && !this.pinned.isLost) return this.pinned
+    return this.pool.tryTake(server, this.database, this.user) ?? this.pool.take(server, this.database, this.user)
+  }
+
+  private holds(connection: Connection): boolean {
+    return [...this.participants.values()].some((participant) => participant.connection === connection)
+  }
+
+  private giveBack(connection: Connection): void {
+    if (connection === this.pinned) return
+    this.pool.release(connection)
+  }
+}
+
+async function rollbackOne(connection: Connection): Promise<void> {
+  if (connection.isLost || (connection.txStatus === txIdle && connection.pendingExchanges === 0)) return
+  await query(connection, 'ROLLBACK').catch(() => connection.close())
+}
