@@ -14,6 +14,8 @@ export interface Column {
   readonly typeOid: number
   /** As in format_type(). */
   readonly type: string
+  /** The collation, qualified, when it is not the type's own. */
+  readonly collation: string | undefined
   readonly notNull: boolean
   /** The default's text, if there is one. */
   readonly default: string | undefined
@@ -72,10 +74,21 @@ export interface UserFunction {
   readonly touchesTables: string | undefined
 }
 
+export interface ShardServer {
+  readonly shard: number
+  readonly name: string
+  readonly role: 'primary' | 'replica'
+  readonly host: string
+  readonly port: number
+  readonly state: string
+}
+
 export interface Snapshot {
   readonly database: string
   readonly version: number
   readonly shards: readonly ServerAddress[]
+  /** All servers of the shards, for pgherd.shards. */
+  readonly servers: readonly ShardServer[]
   readonly schemas: ReadonlySet<string>
   /** By relationKey(schema, name). */
   readonly relations: ReadonlyMap<string, Relation>

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { quoteIdent } from '../base/quote.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
+import type { ShardServer } from '../catalog/snapshot.ts'
 import { withAdmin } from './admin-client.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import { migrate } from './migrate.ts'
@@ -35,14 +36,15 @@ export async function bootstrap(catalog: ServerAddress, shards: readonly ShardSe
 }
 
 /** What the catalog says of the cluster. Throws when it has not been made one. */
-export async function readCluster(catalog: ServerAddress, credentials: Credentials): Promise<{ id: string; shards: ServerAddress[] }> {
+export async function readCluster(catalog: ServerAddress, credentials: Credentials): Promise<{ id: string; servers: ShardServer[]; shards: ServerAddress[] }> {
   return withAdmin(catalog, clusterDatabase, credentials, async (client) => {
     const cluster = await client.query<{ id: string }>('SELECT id FROM pgherd.cluster')
-    const shards = await client.query<{ id: number; name: string; host: string; port: number }>(
-      `SELECT s.id, s.name, v.host, v.port FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id
-       WHERE v.role = 'primary' AND s.state <> 'removed' ORDER BY s.id`,
+    const { rows: servers } = await client.query<ShardServer>(
+      `SELECT s.id AS shard, s.name, v.role, v.host, v.port, s.state FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id
+       WHERE s.state <> 'removed' ORDER BY s.id, v.role, v.port`,
     )
-    return { id: cluster.rows[0]?.id ?? '', shards: shards.rows }
+    const shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
+    return { id: cluster.rows[0]?.id ?? '', servers, shards }
   })
 }
 

@@ -7,7 +7,7 @@
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
-import type { Builtins, Snapshot } from '../catalog/snapshot.ts'
+import type { Builtins, ShardServer, Snapshot } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 import { adminClient } from './admin-client.ts'
 import { loadBuiltins, loadSnapshot } from './load-snapshot.ts'
@@ -25,16 +25,18 @@ interface DatabaseEntry {
 export class CatalogStore {
   readonly catalog: ServerAddress
   readonly clusterId: string
+  readonly servers: readonly ShardServer[]
   readonly shards: readonly ServerAddress[]
   private readonly credentials: Credentials
   private readonly log: Logger
   private readonly databases = new Map<string, DatabaseEntry>()
   private builtinFacts: Builtins | undefined
 
-  constructor(catalog: ServerAddress, clusterId: string, shards: readonly ServerAddress[], credentials: Credentials, log: Logger) {
+  constructor(catalog: ServerAddress, clusterId: string, servers: readonly ShardServer[], credentials: Credentials, log: Logger) {
     this.catalog = catalog
     this.clusterId = clusterId
-    this.shards = shards
+    this.servers = servers
+    this.shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
     this.credentials = credentials
     this.log = log
   }
@@ -89,7 +91,7 @@ export class CatalogStore {
       const ask = async (sql: string) => Object.values((await client.query<Record<string, string>>({ text: sql, types: asText })).rows[0] ?? {})[0]
       this.builtinFacts ??= await loadBuiltins(ask)
       await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''`)
-      const loaded = await loadSnapshot(ask, database, this.shards, this.builtinFacts)
+      const loaded = await loadSnapshot(ask, database, this.servers, this.builtinFacts)
       await client.query('ROLLBACK')
       // Answers may overtake each other: the newest stays.
       if (entry.snapshot === undefined || loaded.version >= entry.snapshot.version) entry.snapshot = loaded

@@ -1,6 +1,5 @@
 /** Reads a database's snapshot from its shell. */
-import type { ServerAddress } from '../catalog/server-address.ts'
-import type { Builtins, Column, KeyType, Relation, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction } from '../catalog/snapshot.ts'
+import type { Builtins, Column, KeyType, Relation, ShardServer, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction } from '../catalog/snapshot.ts'
 import { relationKey } from '../catalog/snapshot.ts'
 
 const relationsQuery = `
@@ -11,6 +10,8 @@ const relationsQuery = `
             JOIN pg_attribute a ON a.attnum = k.attnum WHERE pk.conrelid = c.oid AND pk.contype = 'p' AND a.attrelid = c.oid) AS primary_key,
          (SELECT coalesce(json_agg(json_build_object(
               'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8, 'type', format_type(a.atttypid, a.atttypmod),
+              'collation', (SELECT quote_ident(cn.nspname) || '.' || quote_ident(l.collname) FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
+                            JOIN pg_type ty ON ty.oid = a.atttypid WHERE l.oid = a.attcollation AND a.attcollation <> ty.typcollation),
               'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated <> '',
               'default', pg_get_expr(d.adbin, d.adrelid),
               'sequence', (SELECT s.seq::regclass::text FROM (
@@ -50,14 +51,14 @@ interface RelationRow {
   layout: number
   by_default: boolean
   primary_key: string[]
-  columns: (Omit<Column, 'default' | 'sequence'> & { default: string | null; sequence: string | null })[]
+  columns: (Omit<Column, 'default' | 'sequence' | 'collation'> & { default: string | null; sequence: string | null; collation: string | null })[]
 }
 
 /** Runs a query of one row and one column, and gives its text. */
 export type AskOne = (sql: string) => Promise<string | undefined>
 
 /** All questions must see one state of the catalog, with an empty search_path: the caller's transaction sees to both. */
-export async function loadSnapshot(ask: AskOne, database: string, shards: readonly ServerAddress[], builtins: Builtins): Promise<Snapshot> {
+export async function loadSnapshot(ask: AskOne, database: string, servers: readonly ShardServer[], builtins: Builtins): Promise<Snapshot> {
   const rowsOf = async <T>(sql: string): Promise<T[]> =>
     JSON.parse((await ask(`SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM (${sql}) x`)) ?? '[]') as T[]
   const version = Number(await ask('SELECT version FROM pgherd.schema_version'))
@@ -78,7 +79,8 @@ export async function loadSnapshot(ask: AskOne, database: string, shards: readon
   return Object.freeze({
     database,
     version,
-    shards,
+    shards: servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port })),
+    servers,
     schemas: new Set(schemas.map((row) => row.nspname)),
     relations: new Map(relations.map((relation) => [relationKey(relation.schema, relation.name), relation])),
     relationsByOid: new Map(relations.map((relation) => [relation.oid, relation])),
@@ -108,7 +110,7 @@ function toRelation(row: RelationRow): Relation {
     schema: row.schema,
     name: row.name,
     relkind: row.relkind,
-    columns: row.columns.map((column) => ({ ...column, default: column.default ?? undefined, sequence: column.sequence ?? undefined })),
+    columns: row.columns.map((column) => ({ ...column, default: column.default ?? undefined, sequence: column.sequence ?? undefined, collation: column.collation ?? undefined })),
     primaryKey: row.primary_key,
     viewDefinition: row.view_definition?.replace(/;\s*$/, ''),
     table,

@@ -4,6 +4,7 @@ import type { GatherPlan, OneShardPlan, QueryPlan } from '../planner/plan.ts'
 import { renderLeafText } from '../planner/plan.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
+import { executeBroadcast } from './broadcast.ts'
 import { gatherRows } from './gather.ts'
 import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
@@ -22,6 +23,8 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
       return executeOneShard(plan, args, sink, context)
     case 'scatter':
       return executeScatter(plan, args, sink, context)
+    case 'broadcast':
+      return executeBroadcast(plan, args, sink, context)
     case 'everywhere':
       return executeEverywhere(plan, args, sink, context)
     case 'gather':

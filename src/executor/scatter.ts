@@ -113,7 +113,7 @@ async function combineRows(
 }
 
 /** Rows of several servers into one sink: the columns are told once. */
-class SharedSink extends NullSink {
+export class SharedSink extends NullSink {
   private readonly sink: ResultSink
   private described = false
 
@@ -146,7 +146,7 @@ export function tagCount(end: StatementEnd): number {
   return end.kind === 'complete' ? Number(end.tag.split(' ').at(-1)) : 0
 }
 
-function sumTags(ends: readonly StatementEnd[]): string {
+export function sumTags(ends: readonly StatementEnd[]): string {
   const [first] = ends
   if (first?.kind !== 'complete') throw new SqlError('XX000', 'a shard gave no command tag')
   const words = first.tag.split(' ').slice(0, -1)

@@ -16,6 +16,10 @@ export function describePlan(plan: QueryPlan): string[] {
       const lines = [`Scatter  shards=${plan.shards.join(',')}${keys}  ${access(plan.writes)}  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
       return combine.length === 0 ? lines : [...combine, ...lines.map((line) => `  ${line}`)]
     }
+    case 'broadcast': {
+      const text = plan.pieces.map((piece, i) => (i === 0 ? piece : `<rows of ${plan.fetches[plan.uses[i - 1] ?? 0]?.relation.name}>${piece}`)).join('')
+      return [`Broadcast  shards=${plan.shards.join(',')}  write  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), ...indent(text)]
+    }
     case 'everywhere':
       return [`Everywhere  write  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
     case 'gather':

@@ -4,7 +4,8 @@
  * The shell's own pg_get_viewdef gives the definition with every name in it qualified, so it means the same anywhere.
  */
 import { refuse } from '../base/errors.ts'
-import { quoteIdent } from '../base/quote.ts'
+import { quoteIdent, quoteLiteral } from '../base/quote.ts'
+import type { RangeVar } from '../sql/ast.ts'
 import type { AnyNode } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { parseOne } from '../sql/parse.ts'
@@ -23,6 +24,13 @@ export function expandViews(statement: Statement, context: NameContext): { state
   let current = statement
   for (let depth = 0; depth < depthMax; depth++) {
     const facts = statementFacts(current.node, context)
+    const virtual = facts.relations.filter((use) => use.resolved.kind === 'system' && isVirtual(use.rangeVar))
+    if (virtual.length > 0) {
+      const edits = virtual.flatMap((use) => replaceByRows(current, use.rangeVar, context))
+      const source = new SourceText(current.source.edited(edits))
+      current = { source, node: parseOne(source.text) }
+      continue
+    }
     const views = facts.tables.filter((use) => use.relation.viewDefinition !== undefined)
     if (views.length === 0) return { statement: current, facts }
     const target = views.find((use) => use.isTarget)
@@ -42,6 +50,21 @@ export function expandViews(statement: Statement, context: NameContext): { state
     current = { source, node: parseOne(source.text) }
   }
   throw refuse('views are nested too deeply')
+}
+
+const isVirtual = (rangeVar: RangeVar) => rangeVar.schemaname === 'pgherd' && rangeVar.relname === 'shards'
+
+/** pgherd.shards is not in the database: routers know it from the cluster's own. */
+function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot }: NameContext): Edit[] {
+  const buckets = (shard: number) => [...snapshot.groups.values()].reduce((sum, group) => sum + group.owners.filter((owner) => owner === shard).length, 0)
+  const rows = snapshot.servers.map((server) => {
+    const texts = [server.name, server.role, server.host].map(quoteLiteral)
+    return `(${server.shard}, ${texts.join(', ')}, ${server.port}, ${quoteLiteral(server.state)}, ${buckets(server.shard)})`
+  })
+  const alias = rangeVar.alias === undefined ? ' AS shards' : ''
+  const text = `(SELECT * FROM (VALUES ${rows.join(', ')}) AS v (id, name, role, host, port, state, buckets))${alias}`
+  const start = rangeVar.location ?? 0
+  return [{ start, end: nameEnd(statement.source.raw, start), text }]
 }
 
 /** A view over the system's own tables alone is answered by the shell as it is. */

@@ -4,11 +4,11 @@ import type { Relation } from '../catalog/snapshot.ts'
 import type { AnyNode, UpdateStmt } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { StatementFacts } from './facts.ts'
-import { gatherSources } from './plan-gather.ts'
+import { gatherSources, shardsOf } from './plan-gather.ts'
 import type { QueryPlan } from './plan.ts'
 import { catalogPlan, markersOf, oneShard, pinsSession, safeEverywhere, scatterPlan } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
-import { scatterText } from './rewrite.ts'
+import { hole, qualify, scatterText } from './rewrite.ts'
 import { findTies, tiedTo } from './ties.ts'
 
 export function planDml(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
@@ -20,7 +20,7 @@ export function planDml(statement: Statement, facts: StatementFacts, context: Na
   if (relation.table.kind === 'reference') return everywhere(statement, facts)
   const single = oneShard(statement, facts, context)
   if (single?.kind === 'one-shard') return Object.freeze({ ...single, writes: true })
-  return scatterDml(statement, facts, context, relation) ?? refuseDml(statement, relation)
+  return scatterDml(statement, facts, context, relation) ?? broadcastDml(statement, facts, context, relation) ?? refuseDml(statement, relation)
 }
 
 /** A temporary table, or none that is known: the shell answers, over gathered rows where the statement reads tables. */
@@ -67,6 +67,32 @@ function scatterDml(statement: Statement, facts: StatementFacts, context: NameCo
   const root = members.find((member) => member.rangeVar === target?.rangeVar)
   if (root === undefined || tiedTo(members, new Set([root])).size !== members.length) return undefined
   return scatterPlan('each row is changed where it lives', statement, facts, context, root, undefined, true)
+}
+
+/**
+ * Each shard changes its own rows, and finds all rows of the other tables beside them: right when the statement gives the
+ * same for a row of the target wherever it runs. MERGE that inserts would insert on every shard.
+ */
+function broadcastDml(statement: Statement, facts: StatementFacts, context: NameContext, relation: Relation): QueryPlan | undefined {
+  const { node } = statement
+  const others = facts.tables.filter((use) => !use.isTarget)
+  if (facts.modifyingCte || facts.locking || facts.systemColumns.length > 0 || !safeEverywhere(facts) || others.length === 0) return undefined
+  if (facts.tables.filter((use) => use.isTarget).length !== 1) return undefined
+  if (node.MergeStmt !== undefined && relation.table?.kind !== 'single' && JSON.stringify(node).includes('"CMD_INSERT"')) return undefined
+  if (facts.usesTime) return undefined
+  const target = facts.tables.find((use) => use.isTarget)
+  const edits = target === undefined ? [] : qualify(statement, target.rangeVar, relation.schema, relation.name)
+  const { fetches, text } = gatherSources(statement, facts, context, edits, (temporary) => `${hole}${temporary}${hole}`)
+  const parts = text.split(hole)
+  return Object.freeze({
+    kind: 'broadcast',
+    rule: 'rows of other tables are brought to each shard',
+    fetches,
+    pieces: parts.filter((_, i) => i % 2 === 0),
+    uses: parts.filter((_, i) => i % 2 === 1).map((name) => fetches.findIndex((fetch) => fetch.temporary === name)),
+    shards: shardsOf(relation, context),
+    markers: markersOf(facts),
+  })
 }
 
 function refuseDml(statement: Statement, relation: Relation): never {

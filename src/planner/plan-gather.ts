@@ -28,11 +28,17 @@ export function buildGather(statement: Statement, facts: StatementFacts, context
 }
 
 /** The fetches of a statement and its text over what they bring. Tables that it writes are left as they are. */
-export function gatherSources(statement: Statement, facts: StatementFacts, context: NameContext): { fetches: Fetch[]; text: string } {
+export function gatherSources(
+  statement: Statement,
+  facts: StatementFacts,
+  context: NameContext,
+  more: readonly Edit[] = [],
+  nameOf = (temporary: string) => `pg_temp.${temporary}`,
+): { fetches: Fetch[]; text: string } {
   const conditions = pushableConditions(statement.node, context)
   const mentioned = mentionedNames(statement.node)
   const groups = JSON.stringify(statement.node).includes('"groupClause"')
-  const edits: Edit[] = []
+  const edits: Edit[] = [...more]
   const byTable = new Map<string, Fetch>()
   for (const { rangeVar, relation, isTarget } of facts.tables) {
     if (relation.table === undefined || relation.table.kind === 'reference' || isTarget) continue
@@ -51,11 +57,11 @@ export function gatherSources(statement: Statement, facts: StatementFacts, conte
     // GROUP BY of a primary key lets the table's other columns be named: PostgreSQL must see the key there too.
     const primaryKey = groups && relation.primaryKey.every((column) => columns.includes(column)) ? relation.primaryKey : []
     byTable.set(key, { ...fetch, columns, primaryKey })
-    edits.push(...replaceRelation(statement.source, rangeVar, `pg_temp.${fetch.temporary}`))
+    edits.push(...replaceRelation(statement.source, rangeVar, nameOf(fetch.temporary)))
   }
   if (edits.length > 0) edits.push(...dropColumnSchemas(statement.source, statement.node))
   const text = statement.source.edited(edits)
-  if (edits.length > 0) assertOnlyTablesChanged(statement.node, text)
+  if (edits.length > 0) assertOnlyTablesChanged(statement.node, text.replaceAll('\x01', ''))
   return { fetches: [...byTable.values()], text }
 }
 

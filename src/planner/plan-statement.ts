@@ -1,5 +1,5 @@
 /** The planner's door: one statement of data (SELECT, VALUES, INSERT, UPDATE, DELETE, MERGE) to a plan. */
-import { refuse } from '../base/errors.ts'
+import { refuse, SqlError } from '../base/errors.ts'
 import type { SelectStmt } from '../sql/ast.ts'
 import { contains } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
@@ -30,6 +30,9 @@ export type RowsFrom = 'anywhere' | 'one-server' | 'catalog'
 export function planStatement(given: Statement, context: NameContext, rowsFrom: RowsFrom = 'anywhere'): PlannedStatement {
   const { statement, facts } = expandViews(given, context)
   refuseTableFunctions(facts)
+  if (facts.relations.some((use) => use.isTarget && use.rangeVar.schemaname === 'pgherd')) {
+    throw new SqlError('42501', 'permission denied for schema pgherd')
+  }
   const unknownNames = facts.relations.some((use) => use.resolved.kind === 'unknown')
   const { node } = statement
   if (contains(node, 'CurrentOfExpr')) throw refuse('WHERE CURRENT OF is not supported across shards', 'Name the row by its key.')

@@ -57,6 +57,18 @@ export interface ScatterPlan {
 /** How one column of the shards' single rows becomes the answer's. */
 export type CombineFunction = 'sum-of-counts' | 'min-integer' | 'max-integer'
 
+/** A write whose other tables are elsewhere: their rows are brought to every shard that has rows of the target. */
+export interface BroadcastPlan {
+  readonly kind: 'broadcast'
+  readonly rule: string
+  readonly fetches: readonly Fetch[]
+  /** Text with a hole for each table that was brought: pieces[0] table(fetches[uses[0]]) pieces[1] ... */
+  readonly pieces: readonly string[]
+  readonly uses: readonly number[]
+  readonly shards: readonly number[]
+  readonly markers: readonly string[]
+}
+
 /** A write to reference tables: on the catalog and on every shard. */
 export interface EverywherePlan {
   readonly kind: 'everywhere'
@@ -144,6 +156,7 @@ export interface InsertSelectPlan {
 export type QueryPlan =
   | OneShardPlan
   | ScatterPlan
+  | BroadcastPlan
   | EverywherePlan
   | GatherPlan
   | CatalogPlan

@@ -10,7 +10,7 @@ import { assertOnlyTablesChanged, dropColumnSchemas, dropOnly, replaceRelation }
 import type { StatementFacts } from './facts.ts'
 import type { LeafText, OneShardPlan, OneShardRoute, TimedText } from './plan.ts'
 
-const hole = '\x01'
+export const hole = '\x01'
 
 /** The names of distributed tables become holes for leaves; others keep theirs and need a marker. */
 export function oneShardPlan(rule: string, route: OneShardRoute, statement: Statement, facts: StatementFacts, writes = facts.modifyingCte): OneShardPlan {
@@ -29,7 +29,7 @@ export function oneShardPlan(rule: string, route: OneShardRoute, statement: Stat
 }
 
 /** A name found by the session's search path is made to say its schema: what else is on a shard must not be found first. */
-function qualify(statement: Statement, rangeVar: { location?: number; schemaname?: string; inh?: boolean }, schema: string, name: string): Edit[] {
+export function qualify(statement: Statement, rangeVar: { location?: number; schemaname?: string; inh?: boolean }, schema: string, name: string): Edit[] {
   const edits = dropOnly(statement.source, rangeVar)
   if (rangeVar.schemaname !== undefined) return edits
   const start = rangeVar.location ?? 0

@@ -41,8 +41,8 @@ export class Router {
   static async start(options: RouterOptions): Promise<Router> {
     await parserReady
     const { catalog, credentials, clock, log } = options
-    const { id, shards } = await readCluster(catalog, credentials)
-    const store = new CatalogStore(catalog, id, shards, credentials, log)
+    const { id, servers, shards } = await readCluster(catalog, credentials)
+    const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
     const services: Services = { clock, log, store, pool, names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, credentials, catalog }

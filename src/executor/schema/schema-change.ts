@@ -84,8 +84,8 @@ export class SchemaChange {
 
   /** The schema as this transaction has made it. Its version is none that anything else is kept under. */
   async reload(): Promise<Snapshot> {
-    const { database, shards } = this.snapshot
-    const loaded = await loadSnapshot((sql) => this.ask(sql), database, shards, this.builtins)
+    const { database, servers } = this.snapshot
+    const loaded = await loadSnapshot((sql) => this.ask(sql), database, servers, this.builtins)
     this.snapshot = { ...loaded, version: -++uncommitted }
     return this.snapshot
   }

@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config'
+
+const servers = { globalSetup: ['test/support/global-setup.ts'], testTimeout: 60_000, hookTimeout: 120_000 }
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...servers } },
+      // A file of cases has up to 200 statements, and schema changes take a two-phase commit each.
+      { test: { name: 'parity', include: ['test/parity/**/*.test.ts'], ...servers, testTimeout: 300_000 } },
+    ],
+  },
+})
