@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util'
 import { realClock } from './base/clock.ts'
 import { startDev } from './cli/dev.ts'
 import { printStatus } from './cli/status.ts'
-import { parseCatalogUrl } from './cli/catalog-url.ts'
+import { parseCatalogUrl, parseShard } from './cli/catalog-url.ts'
+import { bootstrap } from './coordination/bootstrap.ts'
 import { consoleLogger } from './observability/logger.ts'
 import { Router } from './router/router.ts'
 
@@ -12,6 +13,8 @@ const usage = `pgherd dev      [--shards 2] [--replicas 1] [--port 6432] [--data
                 a whole cluster on this machine
 pgherd router   --catalog postgres://USER[:PASSWORD]@HOST:PORT [--host 127.0.0.1] [--port 6432]
                 a router alone, for servers that exist
+pgherd init     --catalog URL --shard HOST:PORT[,REPLICA:PORT...] [--shard ...]
+                makes a cluster of servers that exist; may be repeated
 pgherd status   [--port 6432] [--json]
                 what a running cluster looks like`
 
@@ -26,6 +29,7 @@ async function main(): Promise<void> {
       'data-dir': { type: 'string', default: '.pgherd' },
       'pg-bin': { type: 'string' },
       catalog: { type: 'string' },
+      shard: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -51,6 +55,11 @@ async function main(): Promise<void> {
     const router = await Router.start({ catalog, credentials, host, port, clock: realClock, log })
     process.stdout.write(`pgherd is ready: psql -h ${host} -p ${router.port}\n`)
     stopOnSignal(() => router.stop())
+  } else if (command === 'init') {
+    if (values.catalog === undefined || values.shard.length === 0) throw new Error('init needs --catalog, and --shard for each shard')
+    const { catalog, credentials } = parseCatalogUrl(values.catalog)
+    await bootstrap(catalog, values.shard.map(parseShard), credentials, realClock)
+    log.info(`the cluster has ${values.shard.length} shards`)
   } else if (command === 'status') await printStatus(host, port, values.json)
   else throw new Error(`unknown command ${command}\n${usage}`)
 }

@@ -1,4 +1,5 @@
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import type { ShardServers } from '../coordination/bootstrap.ts'
 import { catalogAddress } from '../coordination/bootstrap.ts'
 
 /** postgres://user:password@host:port, the way in for the router itself. */
@@ -8,4 +9,14 @@ export function parseCatalogUrl(text: string): { catalog: ServerAddress; credent
   const user = decodeURIComponent(url.username) || 'postgres'
   const password = url.password === '' ? undefined : decodeURIComponent(url.password)
   return { catalog: catalogAddress(url.hostname, Number(url.port || 5432)), credentials: { user, password } }
+}
+
+/** A shard's servers, its primary first: host:port[,host:port...] */
+export function parseShard(text: string, index: number): ShardServers {
+  const [primary, ...replicas] = text.split(',').map((part) => {
+    const { hostname, port } = new URL(`postgres://${part}`)
+    return { host: hostname, port: Number(port || 5432) }
+  })
+  if (primary === undefined) throw new Error('--shard wants HOST:PORT')
+  return { name: `shard${index + 1}`, primary, replicas }
 }
