@@ -24,7 +24,7 @@ export function findBinaries(user: ServerUser, named?: string): Binaries {
   try {
     text = execFileSync(postgres, ['--version'], { ...user.spawn, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
   } catch (error) {
-    throw new Error(`cannot run ${postgres}: ${(error as Error).message.split('\n')[0]}`)
+    throw new Error(`cannot run ${postgres}: ${(error as Error).message.split('\n')[0]}`, { cause: error })
   }
   const version = Number(/(\d+)/.exec(text)?.[1])
   if (version < 15) throw new Error(`${postgres} is PostgreSQL ${version}; pgherd needs 15 or newer`)

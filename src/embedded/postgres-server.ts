@@ -51,10 +51,8 @@ export class PostgresServer {
   /** Makes an empty server whose superuser is `postgres` and whom every local client may enter. */
   async init(): Promise<void> {
     const locale = this.binaries.version >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []
-    await this.run('initdb', [
-      ...['-D', this.dataDir, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-instructions', '--no-sync'],
-      ...['--locale=C', ...locale],
-    ])
+    const access = ['-D', this.dataDir, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-instructions', '--no-sync']
+    await this.run('initdb', [...access, '--locale=C', ...locale])
     const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`)
     fs.appendFileSync(path.join(this.dataDir, 'postgresql.conf'), `\n# pgherd\n${lines.join('\n')}\n`)
   }
@@ -158,7 +156,7 @@ export class PostgresServer {
       await execFileAsync(path.join(this.binaries.binDir, program), args, { ...this.user.spawn, env: { ...process.env, LC_ALL: 'C' } })
     } catch (error) {
       const { stderr, message } = error as Error & { stderr?: string }
-      throw new Error(`${program} failed: ${(stderr ?? message).trim().split('\n').at(-1)}`)
+      throw new Error(`${program} failed: ${(stderr ?? message).trim().split('\n').at(-1)}`, { cause: error })
     }
   }
 }

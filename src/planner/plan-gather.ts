@@ -113,10 +113,9 @@ function neededColumns(relation: Relation, rangeVar: RangeVar, mentioned: Mentio
 }
 
 const plainTags = new Set(['A_Expr', 'BoolExpr', 'NullTest', 'BooleanTest', 'A_Const', 'TypeCast', 'TypeName', 'List', 'ColumnRef', 'String', 'Integer', 'ParamRef'])
-const plainTypes = new Set([
-  ...['int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'text', 'varchar', 'bpchar', 'bool', 'date', 'timestamp'],
-  ...['timestamptz', 'time', 'uuid', 'interval', 'bytea'],
-])
+const plainTypes = new Set(
+  'int2 int4 int8 float4 float8 numeric text varchar bpchar bool date timestamp timestamptz time uuid interval bytea'.split(' '),
+)
 const plainKinds = new Set(['AEXPR_OP', 'AEXPR_IN', 'AEXPR_LIKE', 'AEXPR_ILIKE', 'AEXPR_BETWEEN', 'AEXPR_NOT_BETWEEN', 'AEXPR_DISTINCT', 'AEXPR_NOT_DISTINCT'])
 const plainOperators = new Set(['=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '~~', '!~~', '~~*', '!~~*', 'BETWEEN', 'NOT BETWEEN'])
 

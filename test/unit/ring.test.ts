@@ -24,12 +24,18 @@ describe('the ring', () => {
     )
   })
 
-  test('is deterministic, and blind to the order of the shards', () => {
+  test('is deterministic', () => {
     fc.assert(
       fc.property(name, buckets, shards, (group, count, all) => {
-        const owners = proposeOwners(group, count, all)
-        expect(proposeOwners(group, count, [...all])).toEqual(owners)
-        expect(proposeOwners(group, count, all.toReversed())).toEqual(owners)
+        expect(proposeOwners(group, count, [...all])).toEqual(proposeOwners(group, count, all))
+      }),
+    )
+  })
+
+  test('does not depend on the order in which the shards are named', () => {
+    fc.assert(
+      fc.property(name, buckets, shards, (group, count, all) => {
+        expect(proposeOwners(group, count, all.toReversed())).toEqual(proposeOwners(group, count, all))
       }),
     )
   })
