@@ -44,7 +44,7 @@ export async function executeInsertRows(plan: InsertRowsPlan, args: Arguments, s
   if (table === undefined || group === undefined) throw new SqlError('XX000', 'the table has no group')
   const buckets = new Set(rows.map((row) => row.bucket))
   const [bucket] = buckets
-  if (buckets.size === 1 && bucket !== undefined) {
+  if (buckets.size === 1 && bucket !== undefined && !plan.namesConstraint) {
     const text = insertText(plan, leafName(table.id, bucket), rows)
     return runOnServer(serverById(context, group.owners[bucket] ?? 0), { text, markers: [], writes: true, namesLeaves: true }, args, sink, context)
   }

@@ -50,11 +50,13 @@ export class ShellNames {
     const [here, shell] = await Promise.all([this.load(server, snapshot.database, user), this.load(this.catalog, snapshot.database, user)])
     const tables = new Map<number, number>()
     const types = new Map<number, number>()
-    const tableIds = new Map([...snapshot.relations.values()].flatMap((relation) => (relation.table === undefined ? [] : [[relation.table.id, relation.oid] as const])))
+    const relationOf = new Map([...snapshot.relations.values()].flatMap((relation) => (relation.table === undefined ? [] : [[relation.table.id, relation] as const])))
     for (const [key, oid] of here) {
       const target = key.startsWith('c') ? tables : types
-      const leaf = /^cpgherd_data\0t(\d+)_b\d+$/.exec(key)
-      target.set(oid, (leaf === null ? shell.get(key) : tableIds.get(Number(leaf[1]))) ?? 0)
+      const leaf = /^([ct])pgherd_data\0t(\d+)_b\d+$/.exec(key)
+      const relation = leaf === null ? undefined : relationOf.get(Number(leaf[2]))
+      const shellKey = relation === undefined ? key : `${leaf?.[1]}${relation.schema}\0${relation.name}`
+      target.set(oid, shell.get(shellKey) ?? 0)
     }
     const map = { version: snapshot.version, tables, types }
     this.maps.set(`${server.id}\0${snapshot.database}`, map)

@@ -207,8 +207,6 @@ class StatementExchange implements Exchange {
     if (this.error !== undefined) return
     this.error = error
     this.errorInPrelude = this.preludeLeft > 0
-    // What the prelude set is undone with the rest.
-    if (this.request.prelude.length > 0) this.connection.settings = undefined
     if (this.newName !== undefined) forgetStatement(this.connection, this.newName)
     // While COPY data is being sent the Sync comes from endCopy or failCopy, after which the error is reported.
     if (this.request.copyIn === true && !this.copyStarted) this.connection.sendMore(writeSync)

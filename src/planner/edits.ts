@@ -12,7 +12,14 @@ export function replaceRelation(source: SourceText, rangeVar: RangeVar, text: st
   const start = rangeVar.location ?? 0
   const end = nameEnd(source.raw, start)
   const alias = rangeVar.alias === undefined ? ` AS ${quoteIdent(rangeVar.relname ?? '')}` : ''
-  return [...dropOnly(source, rangeVar), { start, end, text: text + alias }]
+  return [...tableCommand(source, rangeVar), ...dropOnly(source, rangeVar), { start, end, text: text + alias }]
+}
+
+/** TABLE t is SELECT * FROM t, and takes a bare name alone. */
+export function tableCommand(source: SourceText, rangeVar: RangeVar): Edit[] {
+  const before = source.raw.slice(0, rangeVar.location ?? 0)
+  const match = /\btable\s+(?=(only\s*)?$)/i.exec(before)
+  return match === null ? [] : [{ start: match.index, end: match.index + match[0].length, text: 'SELECT * FROM ' }]
 }
 
 /** ONLY before a name: on the shell every table is plain, so it means nothing; on a shard it would. */

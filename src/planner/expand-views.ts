@@ -12,7 +12,7 @@ import { parseOne } from '../sql/parse.ts'
 import { nameEnd } from '../sql/scanner.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { SourceText } from '../sql/source-text.ts'
-import { dropOnly } from './edits.ts'
+import { dropOnly, tableCommand } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
 import { statementFacts } from './facts.ts'
 import type { NameContext } from './resolve.ts'
@@ -44,7 +44,7 @@ export function expandViews(statement: Statement, context: NameContext): { state
       const start = rangeVar.location ?? 0
       const alias = rangeVar.alias === undefined ? ` AS ${quoteIdent(rangeVar.relname ?? '')}` : ''
       const text = `(${relation.viewDefinition})${alias}`
-      return [...dropOnly(current.source, rangeVar), { start, end: nameEnd(current.source.raw, start), text }]
+      return [...tableCommand(current.source, rangeVar), ...dropOnly(current.source, rangeVar), { start, end: nameEnd(current.source.raw, start), text }]
     })
     const source = new SourceText(current.source.edited(edits))
     current = { source, node: parseOne(source.text) }

@@ -87,7 +87,7 @@ function insertRows(
   const { source } = statement
   const select = (insert.selectStmt as AnyNode | undefined)?.SelectStmt as SelectStmt | undefined
   const lists = select === undefined ? [[]] : select.valuesLists?.map((row) => ((row as AnyNode).List?.items ?? []) as AnyNode[])
-  if (lists === undefined || insert.withClause !== undefined || insert.override === 'OVERRIDING_USER_VALUE') return undefined
+  if (lists === undefined || insert.withClause !== undefined) return undefined
   if (select !== undefined && (select.sortClause ?? select.limitCount ?? select.withClause) !== undefined) return undefined
   if (facts.catalogOnly.length > 0 || facts.relations.some((use) => use.rangeVar !== insert.relation)) return undefined
   const isReference = relation.table?.kind === 'reference'
@@ -109,6 +109,7 @@ function insertRows(
   if (keyName !== undefined && keyColumn < 0) {
     if (relation.columns.find((column) => column.name === keyName)?.default !== undefined) return undefined
   }
+  const ignored = (column: Column | undefined) => insert.override === 'OVERRIDING_USER_VALUE' && column !== undefined && column.identity !== ''
   const sequences = relation.columns
     .filter((column) => column.sequence !== undefined)
     .map((column) => {
@@ -116,7 +117,7 @@ function insertRows(
       return {
         column: at,
         sequence: column.sequence ?? '',
-        rows: lists.flatMap((row, i) => (at >= width || row[at]?.SetToDefault !== undefined ? [i] : [])),
+        rows: lists.flatMap((row, i) => (at >= width || row[at]?.SetToDefault !== undefined || ignored(column) ? [i] : [])),
       }
     })
     .filter((one) => one.rows.length > 0)
@@ -128,7 +129,7 @@ function insertRows(
     let key: KeySource | undefined = { kind: 'null' }
     if (keyColumn >= 0) {
       const node = list[keyColumn]
-      if (node === undefined || node.SetToDefault !== undefined) {
+      if (node === undefined || node.SetToDefault !== undefined || ignored(relation.columns.find((column) => column.name === keyName))) {
         if (relation.columns.find((column) => column.name === keyName)?.sequence === undefined) return undefined
         key = undefined
       } else {
@@ -150,6 +151,7 @@ function insertRows(
     tail: tailText(source, insert, spans?.end),
     returning: insert.returningClause !== undefined,
     everyRowReturns: insert.onConflictClause === undefined,
+    namesConstraint: insert.onConflictClause?.infer?.conname !== undefined,
     markers: relation.table === undefined ? [] : [markerName(relation.table)],
   })
   assertSameRows(insert, plan, lists, added.length)
@@ -203,6 +205,7 @@ function insertSelect(
   relation: Relation,
 ): QueryPlan {
   const { source } = statement
+  if (insert.override === 'OVERRIDING_USER_VALUE') throw refuse('OVERRIDING USER VALUE is not supported for computed rows', 'Leave the identity column out.')
   if (facts.locking) throw refuse('cannot lock rows in the SELECT of an INSERT across shards')
   if (insert.onConflictClause !== undefined && facts.parameters.size > 0 && hasParameters(insert.onConflictClause)) {
     throw refuse('cannot use parameters in ON CONFLICT of an INSERT whose rows are computed', 'Insert constants, or leave ON CONFLICT out.')

@@ -33,6 +33,8 @@ export function planStatement(given: Statement, context: NameContext, rowsFrom: 
   if (facts.relations.some((use) => use.isTarget && use.rangeVar.schemaname === 'pgherd')) {
     throw new SqlError('42501', 'permission denied for schema pgherd')
   }
+  const ofSession = facts.relations.find((use) => use.resolved.kind === 'system' && /^pg_(prepared_statements|cursors)$/.test(use.rangeVar.relname ?? ''))
+  if (ofSession !== undefined) throw refuse(`${ofSession.rangeVar.relname} is not supported: prepared statements and cursors are the router's`)
   const unknownNames = facts.relations.some((use) => use.resolved.kind === 'unknown')
   const { node } = statement
   if (contains(node, 'CurrentOfExpr')) throw refuse('WHERE CURRENT OF is not supported across shards', 'Name the row by its key.')

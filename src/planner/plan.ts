@@ -135,6 +135,8 @@ export interface InsertRowsPlan {
   readonly returning: boolean
   /** False with ON CONFLICT: rows may be left out, so their order can't be told. */
   readonly everyRowReturns: boolean
+  /** ON CONFLICT ON CONSTRAINT: leaves have other names for it. */
+  readonly namesConstraint: boolean
   readonly markers: readonly string[]
 }
 

@@ -284,7 +284,7 @@ export class Session {
   }
 
   private checkReadOnly(plan: QueryPlan): void {
-    if (!this.transaction.readOnly || !planWrites(plan)) return
+    if (!this.transaction.readOnlyNow || !planWrites(plan)) return
     if (plan.kind === 'catalog' || plan.kind === 'gather') return
     const verb = plan.kind.startsWith('insert') ? 'INSERT' : 'this statement'
     throw new SqlError('25006', `cannot execute ${verb} in a read-only transaction`)

@@ -25,6 +25,8 @@ export interface JournalEntry {
   readonly text: string
   /** Set for a savepoint. */
   readonly savepoint: string | undefined
+  /** What the session had set by then. */
+  readonly settings: Settings
 }
 
 export interface Participant {
@@ -36,8 +38,6 @@ export interface Participant {
   wrote: boolean
   /** Holds what PREPARE TRANSACTION refuses: temporary tables, NOTIFY. */
   cannotPrepare: boolean
-  /** Settings went out in front of BEGIN, in one request: a rollback undoes them. */
-  settingsInside: boolean
   /** Nothing but the journal has run on it. */
   fresh: boolean
 }
@@ -93,12 +93,21 @@ export class Transaction {
   begin(state: 'block' | 'implicit', modes: TransactionModes = defaultModes): void {
     this.state = state
     this.failed = false
-    this.readOnly = false
-    this.isolation = 'read committed'
+    this.readOnly = this.readOnlyByDefault
+    this.isolation = defaultIsolation(this.settings)
     this.modeTexts = []
     this.journal = []
     this.settingsAtBegin = this.settings
     this.addModes(modes)
+  }
+
+  /** Whether a write would be refused now. */
+  get readOnlyNow(): boolean {
+    return this.active ? this.readOnly : this.readOnlyByDefault
+  }
+
+  private get readOnlyByDefault(): boolean {
+    return /(=|\bto\b)\s*'?(on|true|yes|1)'?\s*$/i.test(this.settings.get('default_transaction_read_only') ?? '')
   }
 
   /** Modes that come after BEGIN (SET TRANSACTION), before any participant has begun. */
@@ -127,16 +136,15 @@ export class Transaction {
       throw new SqlError('08006', `connection to ${server.name} was lost`)
     }
     this.inUse.add(connection)
-    const change = settingsChange(connection.settings, this.active ? this.settingsAtBegin : this.settings)
-    connection.settings = this.active ? this.settingsAtBegin : this.settings
-    if (!this.active) return { connection, prelude: change, participant: undefined }
-    const participant: Participant = { server, connection, told: new Set(), portals: new Set(), wrote: false, cannotPrepare: false, settingsInside: false, fresh: true }
+    const settings = this.active ? this.settingsAtBegin : this.settings
+    if (connection.settings !== settings) await this.applySettings(connection, settings)
+    if (!this.active) return { connection, prelude: [], participant: undefined }
+    const participant: Participant = { server, connection, told: new Set(), portals: new Set(), wrote: false, cannotPrepare: false, fresh: true }
     this.participants.set(server.id, participant)
     // On the catalog a gather needs temporary tables, which READ ONLY forbids: there the router itself refuses writes.
     const texts = server.id === catalogId && this.readOnly ? [...this.modeTexts, 'READ WRITE'] : this.modeTexts
     const begin = `BEGIN ${texts.join(', ')}`
-    participant.settingsInside = change.length > 0
-    return { connection, prelude: [...change, begin, ...this.untold(participant)], participant }
+    return { connection, prelude: [begin, ...this.untold(participant)], participant }
   }
 
   /** The connection goes back to the pool unless a transaction, or the session, keeps it. */
@@ -158,7 +166,7 @@ export class Transaction {
 
   /** Adds to the journal what one participant, if given, has run already. */
   note(text: string, savepoint: string | undefined, ranOn?: Participant): void {
-    const entry = { text, savepoint }
+    const entry = { text, savepoint, settings: this.settings }
     this.journal.push(entry)
     ranOn?.told.add(entry)
   }
@@ -177,6 +185,7 @@ export class Transaction {
       }),
     )
     this.journal = this.journal.slice(0, at + 1)
+    this.settings = savepoint.settings
     this.failed = false
   }
 
@@ -207,7 +216,6 @@ export class Transaction {
     const changed = this.journal.some((entry) => entry.savepoint === undefined)
     this.settings = this.settingsAtBegin
     await Promise.all([...this.participants.values()].map(({ connection }) => rollbackOne(connection)))
-    for (const { connection, settingsInside } of this.participants.values()) if (settingsInside) connection.settings = undefined
     this.end(changed)
   }
 
@@ -230,8 +238,21 @@ export class Transaction {
   async dropFresh(participant: Participant): Promise<void> {
     this.participants.delete(participant.server.id)
     await rollbackOne(participant.connection)
-    if (participant.settingsInside) participant.connection.settings = undefined
     this.giveBack(participant.connection)
+  }
+
+  /** A request of its own: defaults of transactions count only for those that begin later. */
+  private async applySettings(connection: Connection, settings: Settings): Promise<void> {
+    const change = settingsChange(connection.settings, settings)
+    connection.settings = undefined
+    try {
+      if (change.length > 0) await query(connection, change.join('; '))
+      connection.settings = settings
+    } catch (error) {
+      this.inUse.delete(connection)
+      this.giveBack(connection)
+      throw error
+    }
   }
 
   private untold(participant: Participant): string[] {
@@ -266,6 +287,11 @@ export class Transaction {
     if (connection === this.pinned) return
     this.pool.release(connection)
   }
+}
+
+function defaultIsolation(settings: Settings): string {
+  const set = /(serializable|repeatable read|read committed|read uncommitted)/i.exec(settings.get('default_transaction_isolation') ?? '')
+  return set?.[1]?.toLowerCase() ?? 'read committed'
 }
 
 async function rollbackOne(connection: Connection): Promise<void> {

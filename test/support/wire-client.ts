@@ -74,6 +74,14 @@ export class WireClient {
     return this.exchange(message('Q', Buffer.from(`${sql}\0`)))
   }
 
+  /** The same through the extended protocol: unnamed statement and portal, no parameters, all values as text. */
+  queryExtended(sql: string): Promise<Result> {
+    const describe = message('D', Buffer.from('P\0'))
+    const bind = message('B', Buffer.alloc(8))
+    const execute = message('E', Buffer.alloc(5))
+    return this.exchange(Buffer.concat([message('P', Buffer.from(`\0${sql}\0\0\0`)), bind, describe, execute, message('S', Buffer.alloc(0))]))
+  }
+
   close(): void {
     if (this.broken === undefined) this.socket.end(message('X', Buffer.alloc(0)))
   }

@@ -49,7 +49,7 @@ export const runCopy: Handler = async (statement, _args, sink, session) => {
     session.stream.out.begin('c').end()
     return end
   }
-  if (session.transaction.readOnly) throw new SqlError('25006', 'cannot execute COPY FROM in a read-only transaction')
+  if (session.transaction.readOnlyNow) throw new SqlError('25006', 'cannot execute COPY FROM in a read-only transaction')
   return withTransaction(context, () => copyIn(statement, copy, relation, session, context))
 }
 

@@ -10,6 +10,7 @@ import { runAdminFunction } from './admin-functions.ts'
 import { runCopy } from './copy.ts'
 import { closeCursor, declareCursor, fetchCursor } from './cursors.ts'
 import { runExplain } from './explain.ts'
+import { setConstraints } from './constraints.ts'
 import { runMaintenance } from './maintenance.ts'
 import { deallocate, executePrepared, prepare } from './prepared.ts'
 import { runSchemaChange } from './schema-change.ts'
@@ -40,6 +41,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   ReindexStmt: runMaintenance,
   CheckPointStmt: runMaintenance,
   LockStmt: runMaintenance,
+  ConstraintsSetStmt: setConstraints,
 }
 
 /** Undefined for a statement of data, which is planned. */

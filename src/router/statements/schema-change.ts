@@ -14,6 +14,7 @@ import { addForeignKeys, convert, placeNewTable, reconsider } from '../../execut
 import { SchemaChange } from '../../executor/schema/schema-change.ts'
 import { dropStatements, grantStatements, holders, readDefinition } from '../../executor/schema/table-definition.ts'
 import { dropOnly } from '../../planner/edits.ts'
+import { statementFacts } from '../../planner/facts.ts'
 import { resolveName } from '../../planner/resolve.ts'
 import type { AlterTableStmt, AnyNode, RangeVar } from '../../sql/ast.ts'
 import { names, tagOf, walk } from '../../sql/ast.ts'
@@ -28,12 +29,13 @@ import { placementOptions } from './placement-options.ts'
 
 export const runSchemaChange: Handler = async (statement, args, sink, session) => {
   const { node } = statement
-  if (session.transaction.readOnly) throw new SqlError('25006', `cannot execute ${commandName(statement)} in a read-only transaction`)
+  if (session.transaction.readOnlyNow) throw new SqlError('25006', `cannot execute ${commandName(statement)} in a read-only transaction`)
   if (node.CreatedbStmt !== undefined) return createDatabase(statement, session)
   if (node.DropdbStmt !== undefined) return dropDatabase(statement, session)
   if (node.DoStmt !== undefined || node.CallStmt !== undefined) throw refuse('DO and CALL are not supported across shards', 'Send the statements themselves.')
   refuseUnsupported(node)
   if (await isTemporary(node, session)) {
+    await refuseTemporaryView(node, session)
     const context = session.executionContext(await session.currentSnapshot())
     const end = await runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false, pins: true, cannotPrepare: true }, args, sink, context)
     await session.refreshTemporary()
@@ -107,6 +109,7 @@ async function carryObjects(statement: Statement, before: Snapshot, after: Snaps
   if (tag === 'CreateTrigStmt') return refuseTrigger(node.CreateTrigStmt?.relation as RangeVar, before, session)
   if (tag === 'TruncateStmt') return carryTruncate(statement, before, change, session)
   if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_TABLE') return carryGrants(node.GrantStmt.objects as AnyNode[], before, change, session)
+  if (tag === 'AlterObjectSchemaStmt' && node.AlterObjectSchemaStmt?.relation !== undefined) return // seen by comparing
   if (tag === 'DropStmt') return carryDrop(statement, change)
   if (onShellOnly.has(tag) || tag === 'CreateStmt') return
   await change.onShards(change.shardIds, withSettings(statement.source.text))
@@ -314,6 +317,14 @@ async function isTemporary(node: AnyNode, session: Session): Promise<boolean> {
     }
   }
   return touches
+}
+
+/** A view finds its tables once, when it is made: on the shell, where they are empty. */
+async function refuseTemporaryView(node: AnyNode, session: Session): Promise<void> {
+  const query = node.ViewStmt?.query as AnyNode | undefined
+  if (query === undefined) return
+  const { tables } = statementFacts(query, session.nameContext(await session.currentSnapshot(), []))
+  if (tables.length > 0) throw refuse('a temporary view over tables on shards is not supported', 'Make the view a permanent one.')
 }
 
 function commandName(statement: Statement): string {

@@ -21,6 +21,12 @@ export const runSet: Handler = async (statement, _args, _sink, session) => {
   const node = statement.node.VariableSetStmt as VariableSetStmt
   const name = (node.name ?? '').toLowerCase()
   if (node.kind === 'VAR_SET_MULTI' && name === 'transaction') return setTransaction(node, session)
+  if (node.kind === 'VAR_SET_MULTI' && name === 'session characteristics') {
+    const modes = readModes((node.args ?? []) as AnyNode[])
+    if (modes.isolation !== undefined) await apply(session, `SET default_transaction_isolation = ${quoteLiteral(modes.isolation)}`, 'default_transaction_isolation', false, 'set', false)
+    if (modes.readOnly !== undefined) await apply(session, `SET default_transaction_read_only = ${modes.readOnly ? 'on' : 'off'}`, 'default_transaction_read_only', false, 'set', false)
+    return done('SET')
+  }
   if (node.kind === 'VAR_SET_MULTI' && name === 'transaction snapshot') throw refuse('SET TRANSACTION SNAPSHOT is not supported across shards')
   const text = statement.source.text.replace(/;\s*$/, '')
   const isReset = node.kind === 'VAR_RESET' || node.kind === 'VAR_RESET_ALL' || node.kind === 'VAR_SET_DEFAULT'

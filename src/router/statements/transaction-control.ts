@@ -51,6 +51,7 @@ export const runTransactionStatement: Handler = async (statement, _args, _sink, 
 
 async function commit(session: Session, chain: boolean): Promise<StatementEnd> {
   const { transaction } = session
+  requireChain(session, chain, 'COMMIT')
   if (transaction.state !== 'block') session.notice('25P01', 'there is no transaction in progress', 'WARNING')
   if (transaction.failed) return rollback(session, chain)
   const modes = transaction.modes
@@ -61,6 +62,7 @@ async function commit(session: Session, chain: boolean): Promise<StatementEnd> {
 
 async function rollback(session: Session, chain: boolean): Promise<StatementEnd> {
   const { transaction } = session
+  requireChain(session, chain, 'ROLLBACK')
   if (transaction.state !== 'block') session.notice('25P01', 'there is no transaction in progress', 'WARNING')
   const modes = transaction.modes
   if (transaction.active) await session.rollback()
@@ -85,6 +87,10 @@ export function readModes(options: readonly AnyNode[]): TransactionModes {
     } else if (option?.defname === 'transaction_deferrable') texts.push(isTrue ? 'DEFERRABLE' : 'NOT DEFERRABLE')
   }
   return { text: texts.join(', '), readOnly, isolation }
+}
+
+function requireChain(session: Session, chain: boolean, what: string): void {
+  if (chain) requireBlock(session, `${what} AND CHAIN`)
 }
 
 function requireBlock(session: Session, what: string): void {

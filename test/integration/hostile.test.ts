@@ -1,0 +1,276 @@
+/**
+ * Clients that lie, flood, fall silent or vanish. Whatever one of them does ends in an error or a bounded wait of its own:
+ * other clients go on working, and when it is gone a fresh client works and the router's memory comes back.
+ *
+ * HOSTILE_RUNS sets the number of mutated streams (all: 10000), HOSTILE_SEED the first of their seeds.
+ */
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createDatabase } from '../support/databases.ts'
+import * as frontend from './hostile/messages.ts'
+import { hostileStream } from './hostile/mutations.ts'
+import { codes, errorField, RawClient, types } from './hostile/raw-client.ts'
+import { startRouterProcess } from './hostile/router-process.ts'
+import type { RouterProcess } from './hostile/router-process.ts'
+
+const MiB = 1024 * 1024
+const runs = Number(process.env['HOSTILE_RUNS'] ?? 1000)
+const firstSeed = Number(process.env['HOSTILE_SEED'] ?? 1)
+/** More than one client may make the router hold: buffers of sockets, queues, and V8's slack. */
+const slackBytesMax = 192 * MiB
+
+let router: RouterProcess
+let database: string
+let restingBytes: number
+/** An honest client, there all the time. */
+let bystander: RawClient
+
+beforeAll(async () => {
+  router = await startRouterProcess(3)
+  database = await createDatabase(router.port, 'hostile')
+  bystander = await RawClient.logIn(router.port, database)
+  await succeed(bystander, 'CREATE TABLE victims (id int PRIMARY KEY, note text)')
+  await succeed(bystander, "INSERT INTO victims SELECT i, 'note ' || i FROM generate_series(1, 500) i")
+  restingBytes = router.residentBytes()
+})
+
+afterAll(async () => {
+  bystander?.socket.destroy()
+  await router?.stop()
+})
+
+beforeEach(() => expect(router.isRunning).toBe(true))
+
+afterEach(async () => {
+  expect(router.isRunning, 'the router has crashed').toBe(true)
+  expect(await firstValue(bystander, 'SELECT count(*) FROM victims')).toBe('500')
+  const fresh = await RawClient.logIn(router.port, database)
+  expect(await firstValue(fresh, 'SELECT note FROM victims WHERE id = 250')).toBe('note 250')
+  // Garbage is collected when there is something to do: a little work goes on until the memory has come back.
+  while (router.residentBytes() > restingBytes + slackBytesMax) await succeed(fresh, 'SELECT * FROM victims')
+  fresh.socket.destroy()
+})
+
+describe('messages that are none', () => {
+  test(`${runs} mutated streams`, { timeout: 60_000 + 60 * runs }, async () => {
+    let next = firstSeed
+    const worker = async () => {
+      while (next < firstSeed + runs) await survive(next++)
+    }
+    await Promise.all(Array.from({ length: 8 }, worker))
+  })
+
+  test('a length of 1 GB is believed only as far as bytes come', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    client.send(Buffer.from([0x51]), frontend.int32(1024 * MiB - 16), Buffer.from('SELECT 1'))
+    expect(await firstValue(bystander, 'SELECT 1')).toBe('1')
+    expect(router.residentBytes()).toBeLessThan(restingBytes + slackBytesMax)
+    client.destroy()
+  })
+
+  test.each([-1, 0, 3, 1024 * MiB, 2 ** 31 - 1])('a length of %i ends the connection', async (length) => {
+    const client = await RawClient.logIn(router.port, database)
+    client.send(Buffer.from([0x51]), frontend.int32(length))
+    await client.untilClosed()
+    expect(codes(client.answers)).toEqual(['08P01'])
+  })
+
+  test('an unknown message type ends the connection', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    client.send(frontend.message('z'))
+    await client.untilClosed()
+    expect(client.answers.map((answer) => errorField(answer, 'C'))).toEqual(['08P01'])
+  })
+
+  test.each([0, 7, 10_001, -5, 2 ** 31 - 1])('a start-up packet of length %i is refused', async (length) => {
+    const client = await RawClient.open(router.port)
+    client.send(frontend.int32(length), Buffer.alloc(64))
+    await client.untilClosed()
+    expect(codes(client.answers)).toEqual(['08P01'])
+  })
+
+  test.each(['Q', 'P', 'B', 'D', 'E', 'C', 'F'])('an empty %s message is an error, and the next statement works', async (type) => {
+    const client = await RawClient.logIn(router.port, database)
+    client.send(frontend.message(type), frontend.sync, frontend.query("SELECT 'next'"))
+    await client.untilType('D')
+    expect(client.closed).toBe(false)
+    client.destroy()
+  })
+
+  test('bytes that are not UTF-8 are an error, not another text', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    const answers = await client.ask(frontend.message('Q', Buffer.from([...Buffer.from("SELECT '"), 0xff, ...Buffer.from("'\0")])))
+    expect(codes(answers)).toEqual(['22021'])
+    client.destroy()
+  })
+})
+
+describe('too much', () => {
+  test('a query of 50 MB', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    const answers = await client.ask(frontend.query(`SELECT length('${'x'.repeat(50 * MiB)}')`))
+    expect(codes(answers)).toEqual([])
+    expect(values(answers)).toEqual([String(50 * MiB)])
+    client.destroy()
+  })
+
+  test('an INSERT of 20,000 rows in one statement', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    const rows = Array.from({ length: 20_000 }, (_, i) => `(${i + 1000}, 'row ${i}')`).join(', ')
+    await succeed(client, 'BEGIN')
+    const answers = await client.ask(frontend.query(`INSERT INTO victims VALUES ${rows}`))
+    expect(codes(answers)).toEqual([])
+    expect(await firstValue(client, 'SELECT count(*) FROM victims')).toBe('20500')
+    client.destroy()
+  })
+
+  test('2,000 connections at once', async () => {
+    const attempts = await Promise.allSettled(Array.from({ length: 2000 }, () => RawClient.logIn(router.port, database)))
+    const clients = attempts.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const refused = attempts.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []))
+    // How many get in is for the pool to say; whoever does is served.
+    expect(refused).toEqual([])
+    const answers = await Promise.all(clients.map((client, i) => client.ask(frontend.query(`SELECT note FROM victims WHERE id = ${(i % 500) + 1}`))))
+    expect(new Set(answers.map(types))).toEqual(new Set(['TDCZ']))
+    for (const client of clients) client.destroy()
+  })
+
+  test('100,000 messages without reading an answer', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    client.socket.pause()
+    const batch = Buffer.concat(Array.from({ length: 1000 }, () => frontend.query('SELECT 1')))
+    for (let i = 0; i < 100; i++) client.socket.write(batch)
+    expect(await firstValue(bystander, 'SELECT 1')).toBe('1')
+    client.socket.resume()
+    let ready = 0
+    const count = () => {
+      ready += client.answers.splice(0).filter(({ type }) => type === 'Z').length
+      return ready === 100_000
+    }
+    await client.until(count)
+    client.destroy()
+  })
+})
+
+describe('too little', () => {
+  test('clients that say nothing do not hinder others', async () => {
+    const silent = await Promise.all(Array.from({ length: 200 }, () => RawClient.open(router.port)))
+    const half = await Promise.all(Array.from({ length: 200 }, () => RawClient.open(router.port)))
+    for (const client of half) client.send(frontend.startUp(database).subarray(0, 20))
+    const fresh = await RawClient.logIn(router.port, database)
+    expect(await firstValue(fresh, 'SELECT 1')).toBe('1')
+    for (const client of [fresh, ...silent, ...half]) client.destroy()
+  })
+
+  test.each([
+    { name: 'of one server', sql: "SELECT repeat('x', 1000) FROM generate_series(1, 400000)" },
+    { name: 'of all shards', sql: "SELECT id, repeat(note, 100) FROM victims, generate_series(1, 2000)" },
+    { name: 'of COPY', sql: "COPY (SELECT id, repeat(note, 100) FROM victims, generate_series(1, 2000)) TO STDOUT" },
+    { name: 'of a join over shards', sql: "SELECT a.id, repeat(a.note, 100) FROM victims a JOIN victims b ON a.id % 7 = b.id % 7, generate_series(1, 30) ORDER BY 1" },
+  ])('a client that reads nothing of a big result $name', async ({ sql }) => {
+    const client = await RawClient.logIn(router.port, database)
+    client.socket.pause()
+    client.send(frontend.query(sql))
+    // A server that waits to send means that the router has stopped reading: nothing more is coming.
+    await untilTrue(() => anyServer("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"))
+    expect(router.residentBytes()).toBeLessThan(restingBytes + slackBytesMax)
+    client.destroy()
+    await untilTrue(async () => !(await anyServer("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'")))
+  })
+})
+
+describe('gone in the middle', () => {
+  test.each([
+    { name: 'of a transaction on one shard', before: ['BEGIN', "UPDATE victims SET note = 'mine' WHERE id = 1"] },
+    { name: 'of a transaction on all shards', before: ['BEGIN', "UPDATE victims SET note = 'mine'"] },
+    { name: 'of a failed transaction', before: ['BEGIN', "UPDATE victims SET note = 'mine' WHERE id < 9", 'SELECT 1/0'] },
+    { name: 'of a schema change', before: ['BEGIN', 'ALTER TABLE victims ADD extra int'] },
+    { name: 'of a LOCK', before: ['BEGIN', 'LOCK TABLE victims IN ACCESS EXCLUSIVE MODE'] },
+  ])('$name: its locks are gone', async ({ before }) => {
+    const client = await RawClient.logIn(router.port, database)
+    for (const sql of before) await client.ask(frontend.query(sql))
+    client.destroy()
+    await succeed(bystander, 'BEGIN')
+    await succeed(bystander, 'UPDATE victims SET note = note')
+    await succeed(bystander, 'COMMIT')
+    expect(await firstValue(bystander, "SELECT count(*) FROM victims WHERE note = 'mine'")).toBe('0')
+  })
+
+  test('of COPY FROM: no row of it stays, and its keys are free', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    client.send(frontend.query('COPY victims (id, note) FROM STDIN'))
+    await client.untilType('G')
+    client.send(...Array.from({ length: 2000 }, (_, i) => frontend.copyData(`${i + 5000}\tcopied\n`)))
+    client.destroy()
+    await succeed(bystander, "INSERT INTO victims SELECT i, 'free' FROM generate_series(5000, 6999) i")
+    await succeed(bystander, 'DELETE FROM victims WHERE id >= 5000')
+  })
+
+  test('of a statement that waits for a lock: the wait ends', async () => {
+    await succeed(bystander, 'BEGIN')
+    await succeed(bystander, 'UPDATE victims SET note = note')
+    const client = await RawClient.logIn(router.port, database)
+    client.send(frontend.query("UPDATE victims SET note = 'late'"))
+    const waiting = () => anyServer("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    await untilTrue(waiting)
+    client.destroy()
+    await untilTrue(async () => !(await waiting()))
+    await succeed(bystander, 'COMMIT')
+    expect(await firstValue(bystander, "SELECT count(*) FROM victims WHERE note = 'late'")).toBe('0')
+  })
+
+  test('of a long statement: the servers stop working on it', async () => {
+    const client = await RawClient.logIn(router.port, database)
+    client.send(frontend.query('SELECT count(*) FROM victims WHERE pg_sleep(600) IS NOT NULL'))
+    const sleeping = () => anyServer("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+    await untilTrue(sleeping)
+    client.destroy()
+    await untilTrue(async () => !(await sleeping()))
+  })
+})
+
+/** One mutated stream: its answers are messages, and it comes to an end. */
+async function survive(seed: number): Promise<void> {
+  const { startUp, bytes, whole } = hostileStream(seed, database)
+  const client = await RawClient.open(router.port)
+  client.send(startUp, bytes)
+  if (whole) {
+    // Out of a COPY, out of a failed batch, out of a transaction: then an honest statement must be answered.
+    client.send(frontend.message('f', Buffer.from('the end\0')), frontend.sync, frontend.query('ROLLBACK'), frontend.query(`SELECT 'end of ${seed}'`))
+    await client.until(() => client.closed || client.answers.some(({ type, payload }) => type === 'D' && payload.includes(`end of ${seed}`)))
+  }
+  client.socket.end()
+  await client.untilClosed()
+  expect(client.violation, `seed ${seed}`).toBeUndefined()
+}
+
+async function anyServer(sql: string): Promise<boolean> {
+  for (const port of [router.catalogPort, ...router.shardPorts]) {
+    const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
+    await client.connect()
+    const { rows } = await client.query<{ count: string }>(sql)
+    await client.end()
+    if (rows[0]?.count !== '0') return true
+  }
+  return false
+}
+
+async function untilTrue(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition()));
+}
+
+async function succeed(client: RawClient, sql: string): Promise<readonly string[]> {
+  const answers = await client.ask(frontend.query(sql))
+  const [failure] = answers.filter(({ type }) => type === 'E')
+  if (failure !== undefined || client.closed) throw new Error(`${sql}: ${failure === undefined ? 'closed' : errorField(failure, 'M')}`)
+  return values(answers)
+}
+
+async function firstValue(client: RawClient, sql: string): Promise<string | undefined> {
+  return (await succeed(client, sql))[0]
+}
+
+/** The first column of each row. */
+function values(answers: readonly { readonly type: string; readonly payload: Buffer }[]): string[] {
+  return answers.flatMap(({ type, payload }) => (type === 'D' ? [payload.toString('utf8', 6, 6 + payload.readInt32BE(2))] : []))
+}

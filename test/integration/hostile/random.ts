@@ -1,0 +1,24 @@
+/** Numbers that only look random: the same seed gives the same ones. */
+export interface Random {
+  /** A whole number of at least 0 and less than `limit`. */
+  below(limit: number): number
+  pick<T>(from: readonly T[]): T
+  bytes(count: number): Buffer
+}
+
+/** mulberry32: one multiplication a number, and good enough to spread mutations. */
+export function seeded(seed: number): Random {
+  let state = seed | 0
+  const next = () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+  const below = (limit: number) => Math.floor(next() * limit)
+  return {
+    below,
+    pick: <T>(from: readonly T[]) => from[below(from.length)] as T,
+    bytes: (count) => Buffer.from(Array.from({ length: count }, () => below(256))),
+  }
+}
