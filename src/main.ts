@@ -46,13 +46,18 @@ async function main(): Promise<void> {
   if (command === 'dev') {
     const shards = count('shards', values.shards, 1, 32)
     const replicas = count('replicas', values.replicas, 0, 4)
-    const running = await startDev({ shards, replicas, host, port, dataDir: values['data-dir'], pgBin: values['pg-bin'], clock: realClock, log })
+    const aborter = new AbortController()
+    let stop = () => Promise.resolve(aborter.abort())
+    stopOnSignal(() => stop())
+    const running = await startDev({ signal: aborter.signal, shards, replicas, host, port, dataDir: values['data-dir'], pgBin: values['pg-bin'], clock: realClock, log })
+    ready = true
     process.stdout.write(`pgherd is ready: psql -h 127.0.0.1 -p ${running.port} -U postgres\n`)
-    stopOnSignal(() => running.stop())
+    stop = () => running.stop()
   } else if (command === 'router') {
     if (values.catalog === undefined) throw new Error('router needs --catalog')
     const { catalog, credentials } = parseCatalogUrl(values.catalog)
     const router = await Router.start({ catalog, credentials, host, port, clock: realClock, log })
+    ready = true
     process.stdout.write(`pgherd is ready: psql -h ${host} -p ${router.port}\n`)
     stopOnSignal(() => router.stop())
   } else if (command === 'init') {
@@ -61,7 +66,7 @@ async function main(): Promise<void> {
     await bootstrap(catalog, values.shard.map(parseShard), credentials, realClock)
     log.info(`the cluster has ${values.shard.length} shards`)
   } else if (command === 'status') await printStatus(host, port, values.json)
-  else throw new Error(`unknown command ${command}\n${usage}`)
+  else throw new Error(`unknown command ${command} (see pgherd --help)`)
 }
 
 function count(name: string, text: string, least: number, most: number): number {
@@ -76,12 +81,19 @@ function stopOnSignal(stop: () => Promise<void>): void {
     if (stopping) process.exit(1) // a second Ctrl-C does not wait
     stopping = true
     stop().then(
-      () => process.exit(0),
+      () => stoppedCleanly(),
       (error: Error) => fail(error),
     )
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
+  process.on('SIGHUP', onSignal)
+}
+
+/** An interrupted start says so itself, once what it had started has stopped. */
+let ready = false
+function stoppedCleanly(): void {
+  if (ready) process.exit(0)
 }
 
 function fail(error: Error & { code?: string }): never {

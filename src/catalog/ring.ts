@@ -31,7 +31,8 @@ export function proposeShard(name: string, shards: readonly number[]): number {
 /** The package's own control points are random; these follow from the shard's number alone. */
 function ringOf(shards: readonly number[]): ConsistentHash {
   const ring = new ConsistentHash({ range })
-  for (const shard of shards) {
+  // In order: of two shards with the same point the later has it.
+  for (const shard of [...shards].sort((a, b) => a - b)) {
     const points = Array.from({ length: pointsPerShard }, (_, i) => hash(`shard ${shard} point ${i}`) % range)
     ring.add(String(shard), pointsPerShard, points)
   }

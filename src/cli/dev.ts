@@ -14,6 +14,7 @@ export interface DevOptions {
   readonly pgBin: string | undefined
   readonly clock: Clock
   readonly log: Logger
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface RunningCluster {

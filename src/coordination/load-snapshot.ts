@@ -17,6 +17,7 @@ const relationsQuery = `
               'sequence', (SELECT s.seq::regclass::text FROM (
                    SELECT dep.refobjid AS seq FROM pg_depend dep JOIN pg_class sc ON sc.oid = dep.refobjid AND sc.relkind = 'S'
                    WHERE dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+                     AND pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\\(''([^'']|'''')+''::regclass\\)$'
                    UNION ALL
                    SELECT dep.objid FROM pg_depend dep JOIN pg_class sc ON sc.oid = dep.objid AND sc.relkind = 'S'
                    WHERE a.attidentity <> '' AND dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass

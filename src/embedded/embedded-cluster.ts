@@ -19,6 +19,8 @@ export interface EmbeddedOptions {
   readonly replicas: number
   readonly pgBin?: string | undefined
   readonly onProgress?: (line: string) => void
+  /** Ends a start that is under way: what has been started is stopped. */
+  readonly signal?: AbortSignal | undefined
 }
 
 interface Layout {
@@ -47,6 +49,7 @@ export class EmbeddedCluster {
     const binaries = findBinaries(user, options.pgBin)
     const root = path.resolve(options.dataDir)
     fs.mkdirSync(root, { recursive: true })
+    claimFolder(root)
     const layout = await readOrMakeLayout(root, options)
     const server = (name: string, port: number) => new PostgresServer(binaries, user, path.join(root, name), port)
     const cluster = new EmbeddedCluster(
@@ -56,13 +59,12 @@ export class EmbeddedCluster {
         replicas: shard.replicaPorts.map((port, j) => server(`shard${i + 1}-replica${j + 1}`, port)),
       })),
     )
-    user.own(root)
     if (!user.canRead(root)) throw new Error(`PostgreSQL's user cannot reach ${root}: name another folder with --data-dir`)
     try {
       const fresh = !cluster.catalog.exists
       progress(fresh ? 'creating the servers' : 'starting the servers')
-      await cluster.createMissing()
-      await cluster.startAll(progress)
+      const aborted = new Promise<never>((_, reject) => options.signal?.addEventListener('abort', () => reject(new Error('interrupted'))))
+      await Promise.race([aborted, cluster.createMissing().then(() => cluster.startAll(progress))])
     } catch (error) {
       await cluster.stop()
       throw error
@@ -77,15 +79,17 @@ export class EmbeddedCluster {
 
   private async createMissing(): Promise<void> {
     const primaries = [this.catalog, ...this.shards.map((shard) => shard.primary)]
-    for (const primary of primaries) discardPartial(primary)
+    for (const server of [...primaries, ...this.shards.flatMap((shard) => shard.replicas)]) discardPartial(server)
     await Promise.all(primaries.filter((primary) => !primary.exists).map((primary) => create(primary)))
     for (const shard of this.shards) {
       for (const [i, replica] of shard.replicas.entries()) {
         if (replica.exists) continue
         await shard.primary.cloneStopped(replica)
         replica.follow(shard.primary.port, slotName(i))
+        markMade(replica)
       }
     }
+    for (const primary of primaries) markMade(primary)
   }
 
   private async startAll(progress: (line: string) => void): Promise<void> {
@@ -116,6 +120,10 @@ function discardPartial(server: PostgresServer): void {
 
 async function create(server: PostgresServer): Promise<void> {
   await server.init()
+}
+
+/** The last thing done to a new server. */
+function markMade(server: PostgresServer): void {
   fs.writeFileSync(path.join(server.dataDir, 'pgherd.made'), '')
 }
 
@@ -134,6 +142,30 @@ async function makeSlots(shard: EmbeddedShard): Promise<void> {
   await client.end()
 }
 
+/** One router owns a data folder: its pid is in it. Throws when another lives. */
+function claimFolder(root: string): void {
+  const file = path.join(root, 'router.pid')
+  if (fs.existsSync(file)) {
+    const [pidText, started] = fs.readFileSync(file, 'utf8').split('\n')
+    const pid = Number(pidText)
+    if (pid !== process.pid && started === startTime(pid)) throw new Error(`${root} is in use: pgherd runs there already, as process ${pid}`)
+  } else if (!fs.existsSync(path.join(root, 'cluster.json')) && fs.readdirSync(root).length > 0) {
+    throw new Error(`${root} holds other files: name an empty folder with --data-dir`)
+  }
+  fs.writeFileSync(file, `${process.pid}\n${startTime(process.pid)}\n`)
+}
+
+/** When a process began, so that a number used again is not taken for the same process. Empty when there is none. */
+function startTime(pid: number): string {
+  try {
+    process.kill(pid, 0)
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+  } catch {
+    return process.platform === 'linux' ? 'none' : String(pid)
+  }
+}
+
 async function readOrMakeLayout(root: string, options: EmbeddedOptions): Promise<Layout> {
   const file = path.join(root, 'cluster.json')
   if (fs.existsSync(file)) return JSON.parse(fs.readFileSync(file, 'utf8')) as Layout
@@ -145,6 +177,7 @@ async function readOrMakeLayout(root: string, options: EmbeddedOptions): Promise
     shards.push({ port: await freePort(), replicaPorts })
   }
   const layout = { catalogPort, shards }
-  fs.writeFileSync(file, `${JSON.stringify(layout, undefined, 2)}\n`)
+  fs.writeFileSync(`${file}.new`, `${JSON.stringify(layout, undefined, 2)}\n`)
+  fs.renameSync(`${file}.new`, file)
   return layout
 }

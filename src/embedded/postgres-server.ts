@@ -32,6 +32,7 @@ export class PostgresServer {
   private readonly binaries: Binaries
   private readonly user: ServerUser
   private child: ChildProcess | undefined
+  private stopped = false
 
   constructor(binaries: Binaries, user: ServerUser, dataDir: string, port: number) {
     this.binaries = binaries
@@ -50,6 +51,8 @@ export class PostgresServer {
 
   /** Makes an empty server whose superuser is `postgres` and whom every local client may enter. */
   async init(): Promise<void> {
+    fs.mkdirSync(this.dataDir, { recursive: true, mode: 0o700 })
+    this.user.own(this.dataDir)
     const locale = this.binaries.version >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []
     const access = ['-D', this.dataDir, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-instructions', '--no-sync']
     await this.run('initdb', [...access, '--locale=C', ...locale])
@@ -79,6 +82,7 @@ export class PostgresServer {
   async start(): Promise<void> {
     await this.stopLeftOver()
     this.checkVersion()
+    if (this.stopped) throw new Error('stopped before it had started')
     const log = fs.openSync(path.join(this.dataDir, 'server.log'), 'a')
     const child = spawn(path.join(this.binaries.binDir, 'postgres'), ['-D', this.dataDir, '-p', String(this.port)], {
       ...this.user.spawn,
@@ -96,13 +100,14 @@ export class PostgresServer {
     })
     for (;;) {
       if (failure !== undefined) throw new Error(`PostgreSQL on port ${this.port} did not start: ${failure}`)
-      if (await this.answers()) return
+      if (this.isOurs() && (await this.answers())) return
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
 
   /** SIGINT: a fast shutdown. Sessions are ended, nothing committed is lost. */
   async stop(): Promise<void> {
+    this.stopped = true
     const child = this.child
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
@@ -127,6 +132,16 @@ export class PostgresServer {
     }
   }
 
+  /** Whoever answers on the port may be somebody else's server: ours has written its pid file, and is ready. */
+  private isOurs(): boolean {
+    try {
+      const lines = fs.readFileSync(path.join(this.dataDir, 'postmaster.pid'), 'utf8').split('\n')
+      return Number(lines[0]) === this.child?.pid && /^ready|^standby/.test(lines[7] ?? '')
+    } catch {
+      return false
+    }
+  }
+
   private checkVersion(): void {
     const version = Number(fs.readFileSync(path.join(this.dataDir, 'PG_VERSION'), 'utf8'))
     if (version === this.binaries.version) return
@@ -141,9 +156,15 @@ export class PostgresServer {
     if (!fs.existsSync(file)) return
     const [pidLine, dirLine] = fs.readFileSync(file, 'utf8').split('\n')
     const pid = Number(pidLine)
-    if (dirLine !== this.dataDir || !isPostgres(pid)) return
-    process.kill(pid, 'SIGINT')
-    while (isPostgres(pid)) await new Promise((resolve) => setTimeout(resolve, 50))
+    if (dirLine !== this.dataDir || !exists(pid)) return
+    const giveUp = Date.now() + zombieMsMax
+    if (isPostgres(pid)) process.kill(pid, 'SIGINT')
+    // PostgreSQL takes even a dead process for living until its parent has seen it end.
+    while (isPostgres(pid) || exists(pid)) {
+      if (!isPostgres(pid) && Date.now() > giveUp) break
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    if (exists(pid)) fs.rmSync(file, { force: true })
   }
 
   private lastLogLine(): string {
@@ -161,12 +182,19 @@ export class PostgresServer {
   }
 }
 
-function isPostgres(pid: number): boolean {
+const zombieMsMax = 5_000
+
+function exists(pid: number): boolean {
   try {
     process.kill(pid, 0)
+    return true
   } catch {
     return false
   }
+}
+
+function isPostgres(pid: number): boolean {
+  if (!exists(pid)) return false
   try {
     const state = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
     return state.includes('(postgres)') && !state.includes(') Z ')

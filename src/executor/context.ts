@@ -17,6 +17,8 @@ export interface ExecutionContext {
   readonly clock: Clock
   readonly database: string
   readonly user: string
+  /** The session's last value of a sequence, for currval and lastval. */
+  noteSequence(sequence: string, value: string): void
 }
 
 /** The values of a statement's parameters, as the client bound them. */

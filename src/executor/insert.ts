@@ -39,7 +39,7 @@ export async function executeInsertRows(plan: InsertRowsPlan, args: Arguments, s
     const text = insertText(plan, parent, rows)
     return runOnServer(serverById(context, table.shard ?? 0), { text, markers, writes: true }, args, sink, context)
   }
-  if (table?.kind === 'reference') return insertEverywhere(insertText(plan, parent, rows), markers, args, sink, context)
+  if (table?.kind === 'reference') return insertEverywhere(insertText(plan, parent, rows), parent, markers, args, sink, context)
   const group = context.snapshot.groups.get(table?.group ?? 0)
   if (table === undefined || group === undefined) throw new SqlError('XX000', 'the table has no group')
   const buckets = new Set(rows.map((row) => row.bucket))
@@ -90,6 +90,7 @@ async function fillRows(plan: InsertRowsPlan, args: Arguments, context: Executio
   const values = plan.rows.map((row) => [...row.values])
   for (const { column, sequence, rows } of plan.sequences) {
     const numbers = await nextValues(sequence, rows.length, context)
+    context.noteSequence(sequence, numbers.at(-1) ?? '')
     for (const [i, row] of rows.entries()) (values[row] as string[])[column] = numbers[i] as string
   }
   const { table } = plan.relation
@@ -131,10 +132,21 @@ async function nextValues(sequence: string, count: number, context: ExecutionCon
   }
 }
 
+/**
+ * Writers of a reference table come one by one: a copy that another's commit has not reached yet would not give the same
+ * rows. The catalog first, so that they meet there and not in opposite order on two shards.
+ */
+export async function lockEverywhere(table: string, context: ExecutionContext): Promise<void> {
+  const text = `LOCK TABLE ${table} IN SHARE ROW EXCLUSIVE MODE`
+  for (const server of [context.catalog, ...context.snapshot.shards]) {
+    await runOnServer(server, { text, markers: [], writes: false }, noArguments, new NullSink(), context)
+  }
+}
+
 /** Reference tables: on the catalog, whose rows RETURNING gives, and on every shard. */
-export function insertEverywhere(text: string, markers: readonly string[], args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+export function insertEverywhere(text: string, table: string, markers: readonly string[], args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
-    // The catalog first: two writers of the same row meet there, and not in opposite order on two shards.
+    await lockEverywhere(table, context)
     const end = await runOnServer(context.catalog, { text, markers: [], writes: true }, args, sink, context)
     await settleAll(
       context.snapshot.shards.map((shard) => runOnServer(shard, { text, markers, writes: true }, args, new NullSink(), context)),
@@ -175,8 +187,19 @@ export async function copyRows(plan: { relation: Relation; markers: readonly str
   const router = new RowRouter(plan.relation, columns, plan.markers, context)
   const text = `COPY (SELECT ${columns.map(quoteIdent).join(', ')} FROM pg_temp.${rowsTable}) TO STDOUT`
   try {
-    await router.open()
-    await runOnServer(context.catalog, { text, markers: [], writes: false }, noArguments, router.sink, context)
+    if (plan.relation.table?.kind === 'reference') {
+      // The catalog's connection cannot give rows and take them at once.
+      const lines = new LinesSink()
+      await runOnServer(context.catalog, { text, markers: [], writes: false }, noArguments, lines, context)
+      await router.open()
+      for (const line of lines.rows) {
+        const whole = Buffer.concat([line, Buffer.from('\n')])
+        if (!router.send(whole, 0, whole.length)) await router.drained()
+      }
+    } else {
+      await router.open()
+      await runOnServer(context.catalog, { text, markers: [], writes: false }, noArguments, router.sink, context)
+    }
   } catch (error) {
     await router.abort()
     throw error
@@ -209,16 +232,18 @@ async function insertBatches(plan: InsertSelectPlan, columns: readonly string[],
   let count = 0
   const byShard = groupBy(rows.keys(), (i) => shards[i] as number)
   if (byShard.size === 0) await describeNothing(plan, head, columns, sink, context)
+  // ON CONFLICT must see all rows of a shard at once: PostgreSQL refuses to update one of them twice.
+  const batchRows = /^\s*on\s/i.test(plan.tail) ? rows.length : limits.insertBatchRowsMax
   for (const [shard, indexes] of byShard) {
     const own = new RowsSink()
     collected.set(shard, own)
-    for (let at = 0; at < indexes.length; at += limits.insertBatchRowsMax) {
-      const batch = indexes.slice(at, at + limits.insertBatchRowsMax)
+    for (let at = 0; at < indexes.length; at += batchRows) {
+      const batch = indexes.slice(at, at + batchRows)
       const values = batch.map((i) => `(${(rows[i] ?? []).map(literal).join(', ')})`).join(', ')
       const statement = `${head}${values} ${plan.tail}`
       const end =
         table?.kind === 'reference'
-          ? await insertEverywhere(statement, plan.markers, noArguments, own, context)
+          ? await insertEverywhere(statement, qualified(relation.schema, relation.name), plan.markers, noArguments, own, context)
           : await runOnServer(serverById(context, shard), { text: statement, markers: plan.markers, writes: true }, noArguments, own, context)
       count += tagCount(end)
     }

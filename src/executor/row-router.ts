@@ -7,6 +7,7 @@ import type { ServerAddress } from '../catalog/server-address.ts'
 import type { Relation } from '../catalog/snapshot.ts'
 import type { ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
+import { lockEverywhere } from './insert.ts'
 import { copyField, decodeCopyField } from './copy-format.ts'
 import { NullSink } from './result-sink.ts'
 import { explainFailure, noteUse, requestFor } from './run-on-server.ts'
@@ -48,6 +49,7 @@ export class RowRouter {
           ? [serverById(context, table.shard ?? 0)]
           : [...new Set(this.owners)].map((id) => serverById(context, id))
     const text = `COPY ${qualified(this.relation.schema, this.relation.name)} (${this.columns.map(quoteIdent).join(', ')}) FROM STDIN`
+    if (table?.kind === 'reference') await lockEverywhere(qualified(this.relation.schema, this.relation.name), context)
     await settleAll(servers.map((server) => this.openOn(server, text)))
   }
 

@@ -61,7 +61,8 @@ export function requestFor(statement: ServerStatement, args: Arguments, lease: L
   return {
     prelude: [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${marker}`)],
     text: statement.text,
-    types: args.types,
+    // A user's own type has another OID on each server: PostgreSQL finds it from where the parameter stands.
+    types: lease.connection.server.id === catalogId ? args.types : args.types.map((type) => (type >= firstUserOid ? 0 : type)),
     bind: args.bind,
     keep: args.keep ? context.snapshot.version : undefined,
     portal: args.portal,
@@ -77,6 +78,7 @@ export function noteUse({ participant }: Lease, statement: ServerStatement): voi
   participant.cannotPrepare ||= statement.cannotPrepare === true
 }
 
+const firstUserOid = 16384
 const undefinedTable = '42P01'
 
 /** The error to throw for a failure: StaleLayout when trying again can help, else the SQL error in the user's names. */

@@ -60,7 +60,7 @@ async function shardsFor(plan: ScatterPlan, args: Arguments, context: ExecutionC
 export function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
     const text = renderTimedText(plan.text, plan.text.pieces.length > 1 ? await transactionTime(context) : '')
-    return insertEverywhere(text, plan.markers, args, sink, context)
+    return insertEverywhere(text, plan.table, plan.markers, args, sink, context)
   })
 }
 

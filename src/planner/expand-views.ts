@@ -71,6 +71,7 @@ function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot }: N
 function needsExpansion(definitions: readonly string[], context: NameContext): boolean {
   return definitions.some((definition) => {
     const node: AnyNode = parseOne(definition)
-    return statementFacts(node, context).tables.length > 0
+    const facts = statementFacts(node, context)
+    return facts.tables.length > 0 || facts.tableFunctions.length > 0
   })
 }

@@ -24,6 +24,7 @@ export interface StatementFacts {
   readonly volatile: readonly string[]
   /** Functions that mean something on the catalog only: sequences, advisory locks, notifications, transaction ids. */
   readonly catalogOnly: readonly string[]
+  readonly functionNames: readonly string[]
   /** Calls that give the transaction's time. */
   readonly usesTime: boolean
   readonly aggregates: boolean
@@ -39,13 +40,16 @@ export interface StatementFacts {
 }
 
 const catalogOnlyPattern =
-  /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot)$/
-const timeFunctions = new Set(['now', 'transaction_timestamp', 'statement_timestamp'])
+  /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|statement_timestamp)$/
+const timeFunctions = new Set(['now', 'transaction_timestamp'])
+/** OIDs and sizes of the shell's tables are not the shards'. */
+const registryType = /^reg(class|type|proc|procedure|oper|operator|namespace|role|config|dictionary|collation)$/
 const systemColumnNames = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
 
 class Collector {
   readonly relations: RelationUse[] = []
   readonly volatile = new Set<string>()
+  readonly functionNames = new Set<string>()
   readonly catalogOnly = new Set<string>()
   readonly tableFunctions = new Set<string>()
   readonly parameters = new Set<number>()
@@ -95,6 +99,9 @@ class Collector {
     else if (key === 'FuncCall') this.functionCall(names(tree.funcname as AnyNode[]), tree.over !== undefined)
     else if (key === 'SQLValueFunction') {
       if (/CURRENT_(DATE|TIME)|LOCALTIME/.test(String(tree.op))) this.usesTime = true
+    } else if (key === 'TypeCast') {
+      const type = names((tree.typeName as { names?: AnyNode[] } | undefined)?.names).at(-1) ?? ''
+      if (registryType.test(type)) this.catalogOnly.add(type)
     } else if (key === 'ParamRef') this.parameters.add((tree.number as number | undefined) ?? 0)
     else if (key === 'lockingClause' || key === 'LockingClause') this.locking = true
     else if (key === 'ColumnRef') {
@@ -114,6 +121,7 @@ class Collector {
     const { snapshot } = this.context
     const name = parts.at(-1) ?? ''
     if (isWindow) this.windows = true
+    this.functionNames.add(name)
     const own = parts[0] === 'pg_catalog' ? undefined : snapshot.functions.get(name)
     for (const one of own ?? []) {
       if (one.volatility === 'v') this.volatile.add(name)
@@ -135,6 +143,7 @@ export function statementFacts(node: AnyNode, context: NameContext): StatementFa
   return {
     relations: collector.relations,
     tables,
+    functionNames: [...collector.functionNames],
     volatile: [...collector.volatile],
     catalogOnly: [...collector.catalogOnly],
     usesTime: collector.usesTime,

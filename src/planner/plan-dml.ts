@@ -2,6 +2,8 @@
 import { refuse } from '../base/errors.ts'
 import type { Relation } from '../catalog/snapshot.ts'
 import type { AnyNode, UpdateStmt } from '../sql/ast.ts'
+import { contains } from '../sql/ast.ts'
+import { qualified } from '../base/quote.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { StatementFacts } from './facts.ts'
 import { gatherSources, shardsOf } from './plan-gather.ts'
@@ -12,12 +14,14 @@ import { hole, qualify, scatterText } from './rewrite.ts'
 import { findTies, tiedTo } from './ties.ts'
 
 export function planDml(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
-  const target = facts.relations.find((use) => use.isTarget)
+  const own = (statement.node.UpdateStmt ?? statement.node.DeleteStmt ?? statement.node.MergeStmt)?.relation
+  const target = facts.relations.find((use) => use.rangeVar === own)
   const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
   if (relation?.table === undefined) return onCatalog(statement, facts, context)
   refuseKeyChange(statement.node, relation)
+  refuseSequenceDefaults(statement.node, facts)
   if (facts.systemColumns.includes('tableoid')) throw refuse("tableoid of a table on shards is not the table's own")
-  if (relation.table.kind === 'reference') return everywhere(statement, facts)
+  if (relation.table.kind === 'reference') return everywhere(statement, facts, relation)
   const single = oneShard(statement, facts, context)
   if (single?.kind === 'one-shard') return Object.freeze({ ...single, writes: true })
   return scatterDml(statement, facts, context, relation) ?? broadcastDml(statement, facts, context, relation) ?? refuseDml(statement, relation)
@@ -25,10 +29,28 @@ export function planDml(statement: Statement, facts: StatementFacts, context: Na
 
 /** A temporary table, or none that is known: the shell answers, over gathered rows where the statement reads tables. */
 function onCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  refuseTargetsOnShards(facts)
   const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
   if (reads.length === 0) return catalogPlan(statement.source.text, facts, true)
   const { fetches, text } = gatherSources(statement, facts, context)
   return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', fetches, text, writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
+}
+
+/** WITH in a statement on the catalog: a table on shards that it writes would be the empty one of the shell. */
+export function refuseTargetsOnShards(facts: StatementFacts): void {
+  if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) {
+    throw refuse('cannot change tables inside WITH across shards', 'Use statements of their own in a transaction.')
+  }
+}
+
+/** On shards a column has no default that takes from a sequence: the router takes its values, in INSERT ... VALUES alone. */
+function refuseSequenceDefaults(node: AnyNode, facts: StatementFacts): void {
+  const targets = facts.tables.filter((use) => use.isTarget && use.relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== ''))
+  if (targets.length === 0) return
+  const inserts = node.MergeStmt !== undefined && JSON.stringify(node).includes('"CMD_INSERT"')
+  if (contains(node, 'SetToDefault') || inserts || facts.modifyingCte) {
+    throw refuse('cannot take the next value of a sequence in this statement', 'Give the value, or use INSERT ... VALUES.')
+  }
 }
 
 /** A row's key decides where it lives; changing it would have to move the row. */
@@ -47,15 +69,16 @@ function refuseKeyChange(node: AnyNode, relation: Relation): void {
   }
 }
 
-function everywhere(statement: Statement, facts: StatementFacts): QueryPlan {
+function everywhere(statement: Statement, facts: StatementFacts, relation: Relation): QueryPlan {
   const others = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
-  if (others.length > 0 || !safeEverywhere(facts)) {
+  const differs = statement.node.MergeStmt !== undefined || facts.systemColumns.length > 0 || facts.modifyingCte || contains(statement.node, 'SetToDefault') || JSON.stringify(statement.node).includes('"limitCount"')
+  if (others.length > 0 || !safeEverywhere(facts) || differs) {
     throw refuse(
       'cannot write to a reference table by a statement that may give different values on each shard',
       'Compute the values first, and give them as constants.',
     )
   }
-  return Object.freeze({ kind: 'everywhere', rule: 'a reference table has a copy on every server', text: scatterText(statement, facts), markers: markersOf(facts) })
+  return Object.freeze({ kind: 'everywhere', table: qualified(relation.schema, relation.name), rule: 'a reference table has a copy on every server', text: scatterText(statement, facts), markers: markersOf(facts) })
 }
 
 function scatterDml(statement: Statement, facts: StatementFacts, context: NameContext, relation: Relation): QueryPlan | undefined {
@@ -91,7 +114,8 @@ function broadcastDml(statement: Statement, facts: StatementFacts, context: Name
     pieces: parts.filter((_, i) => i % 2 === 0),
     uses: parts.filter((_, i) => i % 2 === 1).map((name) => fetches.findIndex((fetch) => fetch.temporary === name)),
     shards: shardsOf(relation, context),
-    markers: markersOf(facts),
+    // Only the tables that are read where they are: the target, and copies of reference tables.
+    markers: markersOf({ ...facts, tables: facts.tables.filter((use) => use.isTarget || use.relation.table?.kind === 'reference') }),
   })
 }
 

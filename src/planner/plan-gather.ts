@@ -6,6 +6,7 @@
  * drop anyway. The statement still holds that condition, so a fetch may always bring more than it must.
  */
 import { deparseSync } from 'pgsql-deparser'
+import { refuse } from '../base/errors.ts'
 import type { Relation } from '../catalog/snapshot.ts'
 import { markerName } from '../catalog/snapshot.ts'
 import type { AnyNode, JoinExpr, RangeVar, SelectStmt } from '../sql/ast.ts'
@@ -42,6 +43,7 @@ export function gatherSources(
   const byTable = new Map<string, Fetch>()
   for (const { rangeVar, relation, isTarget } of facts.tables) {
     if (relation.table === undefined || relation.table.kind === 'reference' || isTarget) continue
+    if (rangeVar.inh !== true && relation.relkind === 'p') throw refuse('ONLY of a partitioned table is not supported across shards')
     const where = conditions.get(rangeVar) ?? []
     const key = JSON.stringify([relation.oid, where])
     const fetch = byTable.get(key) ?? {
@@ -94,7 +96,7 @@ function mentionedNames(node: AnyNode): Mentioned {
       if (parts.length === 1) alone.add(parts[0] ?? '')
       else of.set(parts.at(-2) ?? '', (of.get(parts.at(-2) ?? '') ?? new Set()).add(parts.at(-1) ?? ''))
     } else if (key === 'JoinExpr') {
-      if (tree.isNatural === true) all = true
+      if (tree.isNatural === true || tree.alias !== undefined) all = true
       for (const name of names(tree.usingClause as AnyNode[] | undefined)) found.add(name)
     } else if (key === 'A_Indirection' && JSON.stringify(tree.indirection).includes('"A_Star"')) all = true
   })

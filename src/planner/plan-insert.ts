@@ -8,15 +8,17 @@ import { quoteIdent } from '../base/quote.ts'
 import type { Column, Relation } from '../catalog/snapshot.ts'
 import { leafName, markerName } from '../catalog/snapshot.ts'
 import type { AnyNode, InsertStmt, SelectStmt } from '../sql/ast.ts'
+import { contains } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { parseOne } from '../sql/parse.ts'
-import { findKeyword, nameEnd, valuesSpans } from '../sql/scanner.ts'
+import { findKeyword, nameEnd, nextToken, valuesSpans } from '../sql/scanner.ts'
 import { SourceText } from '../sql/source-text.ts'
 import type { StatementFacts } from './facts.ts'
 import { statementFacts } from './facts.ts'
 import { gatherSources } from './plan-gather.ts'
 import type { InsertRow, InsertRowsPlan, KeySource, QueryPlan } from './plan.ts'
 import { rowsTable } from './plan.ts'
+import { refuseTargetsOnShards } from './plan-dml.ts'
 import { catalogPlan, pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { keySource } from './ties.ts'
@@ -28,12 +30,17 @@ export function planInsert(statement: Statement, facts: StatementFacts, context:
   if (relation?.table === undefined) return intoCatalog(statement, facts, context)
   if (facts.modifyingCte) throw refuse('cannot change tables inside WITH of an INSERT across shards', 'Use statements of their own in a transaction.')
   refuseKeyChange(insert, relation)
+  if (contains(insert.onConflictClause, 'SetToDefault') && relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== '')) {
+    throw refuse('cannot take the next value of a sequence in ON CONFLICT', 'Give the value.')
+  }
+  if (contains(insert.onConflictClause, 'SetToDefault') && relation.table.kind === 'reference') throw refuse('cannot use DEFAULT in ON CONFLICT of a reference table')
   const columns = targetColumns(insert, relation)
   checkIdentity(insert, relation, columns)
   return insertRows(statement, facts, context, insert, relation, columns) ?? insertSelect(statement, facts, context, insert, relation)
 }
 
 function intoCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  refuseTargetsOnShards(facts)
   const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
   if (reads.length === 0) return catalogPlan(statement.source.text, facts, true)
   const { fetches, text } = gatherSources(statement, facts, context)
@@ -90,6 +97,7 @@ function insertRows(
   if (lists === undefined || insert.withClause !== undefined) return undefined
   if (select !== undefined && (select.sortClause ?? select.limitCount ?? select.withClause) !== undefined) return undefined
   if (facts.catalogOnly.length > 0 || facts.relations.some((use) => use.rangeVar !== insert.relation)) return undefined
+  if (relation.table?.kind === 'reference' && insert.onConflictClause !== undefined && contains(insert.onConflictClause, 'SetToDefault')) return undefined
   const isReference = relation.table?.kind === 'reference'
   if (isReference && (facts.volatile.length > 0 || facts.usesTime)) return undefined
   const spans = select === undefined ? undefined : valuesSpans(source.raw, nameEnd(source.raw, insert.relation?.location ?? 0))
@@ -102,6 +110,17 @@ function insertRows(
 
   const added = relation.columns.filter((column) => column.sequence !== undefined && !columns.includes(column.name))
   const left = relation.columns.filter((column) => column.default !== undefined && !column.generated && column.sequence === undefined && !columns.includes(column.name))
+  for (const column of left) {
+    const [noted] = statementFacts(parseOne(`SELECT ${column.default}`), context).tableFunctions
+    if (noted !== undefined) throw refuse(`cannot use the default of column "${column.name}" (${noted})`)
+  }
+  // A default that takes from a sequence and does more with it is the catalog's to compute.
+  const computed = (column: Column) => column.sequence === undefined && /nextval\(/.test(column.default ?? '')
+  const usesComputed = relation.columns.some((column) => {
+    const at = columns.indexOf(column.name)
+    return computed(column) && (at < 0 || lists.some((row) => row[at] === undefined || row[at]?.SetToDefault !== undefined))
+  })
+  if (usesComputed) return undefined
   if (isReference && left.some((column) => !isConstantDefault(column, context))) return undefined
   const keyName = relation.table?.keyColumn
   columns.push(...added.map((column) => column.name))
@@ -205,6 +224,11 @@ function insertSelect(
   relation: Relation,
 ): QueryPlan {
   const { source } = statement
+  const conflict = insert.onConflictClause
+  if (contains(conflict, 'SubLink') || contains(insert.returningClause, 'SubLink')) throw refuse('cannot use a subquery in ON CONFLICT or RETURNING of an INSERT across shards')
+  if (relation.table?.kind === 'reference' && conflict !== undefined && (facts.volatile.length > 0 || facts.usesTime || facts.catalogOnly.length > 0)) {
+    throw refuse('ON CONFLICT of a reference table may give different values on each shard', 'Give constants.')
+  }
   if (insert.override === 'OVERRIDING_USER_VALUE') throw refuse('OVERRIDING USER VALUE is not supported for computed rows', 'Leave the identity column out.')
   if (facts.locking) throw refuse('cannot lock rows in the SELECT of an INSERT across shards')
   if (insert.onConflictClause !== undefined && facts.parameters.size > 0 && hasParameters(insert.onConflictClause)) {
@@ -220,7 +244,7 @@ function insertSelect(
   if (again.onConflictClause !== undefined) end = again.onConflictClause.location ?? end
   else if (again.returningClause !== undefined) end = findKeyword(whole.raw, 'returning', start, true)?.start ?? end
   const afterName = nameEnd(whole.raw, start)
-  const body = whole.between(afterName, end).replace(/^\s*AS\s+("[^"]*"|\S+)/i, again.relation?.alias === undefined ? '$&' : '')
+  const body = whole.between(again.relation?.alias === undefined ? afterName : aliasEnd(whole.raw, afterName), end)
   return Object.freeze({
     kind: 'insert-select',
     rule: 'rows are made on the catalog',
@@ -233,6 +257,13 @@ function insertSelect(
     markers: relation.table === undefined ? [] : [markerName(relation.table)],
     pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary'),
   })
+}
+
+/** Behind [AS] alias. */
+function aliasEnd(raw: string, from: number): number {
+  const first = nextToken(raw, from)
+  const isAs = first !== undefined && raw.slice(first.start, first.end).toLowerCase() === 'as'
+  return (isAs ? nextToken(raw, first.end)?.end : first?.end) ?? from
 }
 
 function hasParameters(value: unknown): boolean {

@@ -20,6 +20,9 @@ export function planSelect(statement: Statement, facts: StatementFacts, context:
   const onShards = tables.filter((use) => use.relation.table?.kind !== 'reference')
   if (onShards.length === 0) return withoutShards(statement, facts, tables.length > 0)
   if (facts.systemColumns.includes('tableoid')) throw refuse('tableoid of a table on shards is not the table\'s own', 'Name the table as a constant.')
+  if (facts.modifyingCte && facts.tables.some((use) => use.isTarget && use.relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== ''))) {
+    throw refuse('cannot insert into a table with a sequence inside WITH', 'Use INSERT ... VALUES, in a transaction.')
+  }
   return oneShard(statement, facts, context) ?? scatter(statement, facts, context) ?? gather(statement, facts, context)
 }
 
@@ -29,7 +32,7 @@ function withoutShards(statement: Statement, facts: StatementFacts, hasReference
   if (hasReference && !onCatalog && facts.catalogOnly.length === 0 && !facts.locking && !facts.modifyingCte && facts.systemColumns.length === 0) {
     return oneShardPlan('reference tables only', { kind: 'any' }, statement, facts)
   }
-  if (facts.modifyingCte && hasReference) throw refuse('cannot change a reference table inside WITH', 'Use a statement of its own.')
+  if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) throw refuse('cannot change a reference table inside WITH', 'Use a statement of its own.')
   return catalogPlan(statement.source.text, facts)
 }
 

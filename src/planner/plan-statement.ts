@@ -4,6 +4,7 @@ import type { SelectStmt } from '../sql/ast.ts'
 import { contains } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { expandViews } from './expand-views.ts'
+import type { StatementFacts } from './facts.ts'
 import { refuseTableFunctions } from './facts.ts'
 import { planDml } from './plan-dml.ts'
 import { planInsert } from './plan-insert.ts'
@@ -27,6 +28,14 @@ export function isDataStatement(statement: Statement): boolean {
 /** Where the rows must come from: anywhere, one server (a cursor), or the catalog (what outlives its transaction). */
 export type RowsFrom = 'anywhere' | 'one-server' | 'catalog'
 
+/** Functions that run SQL given as text, or read a table given by name: on the shell they would find it empty. */
+const sqlAsText = /^(query_to_xml.*|table_to_xml.*|schema_to_xml.*|database_to_xml.*|cursor_to_xml.*|ts_stat|ts_rewrite|dblink.*|crosstab.*|connectby)$/
+
+function refuseSqlAsText(facts: StatementFacts): void {
+  const found = facts.functionNames.find((name) => sqlAsText.test(name))
+  if (found !== undefined) throw refuse(`${found} is not supported: it would read tables on the catalog, where they are empty`, 'Write its query into the statement.')
+}
+
 export function planStatement(given: Statement, context: NameContext, rowsFrom: RowsFrom = 'anywhere'): PlannedStatement {
   const { statement, facts } = expandViews(given, context)
   refuseTableFunctions(facts)
@@ -35,6 +44,10 @@ export function planStatement(given: Statement, context: NameContext, rowsFrom: 
   }
   const ofSession = facts.relations.find((use) => use.resolved.kind === 'system' && /^pg_(prepared_statements|cursors)$/.test(use.rangeVar.relname ?? ''))
   if (ofSession !== undefined) throw refuse(`${ofSession.rangeVar.relname} is not supported: prepared statements and cursors are the router's`)
+  refuseSqlAsText(facts)
+  if (facts.functionNames.includes('set_config')) throw refuse('set_config is supported alone, with constants', 'Use SET.')
+  if (facts.relations.some((use) => use.isTarget && use.rangeVar.relname === 'pg_settings')) throw refuse('pg_settings cannot be written', 'Use SET.')
+  if (given.source.text.includes('\x01')) throw refuse('the statement holds the control character 0x01', 'Send it as a parameter.')
   const unknownNames = facts.relations.some((use) => use.resolved.kind === 'unknown')
   const { node } = statement
   if (contains(node, 'CurrentOfExpr')) throw refuse('WHERE CURRENT OF is not supported across shards', 'Name the row by its key.')

@@ -72,6 +72,8 @@ export interface BroadcastPlan {
 /** A write to reference tables: on the catalog and on every shard. */
 export interface EverywherePlan {
   readonly kind: 'everywhere'
+  /** Quoted and qualified. */
+  readonly table: string
   readonly rule: string
   readonly text: TimedText
   readonly markers: readonly string[]

@@ -45,7 +45,7 @@ export function resolveName(context: NameContext, schema: string | undefined, na
 export function parseSearchPath(setting: string, user: string): string[] {
   const parts = setting.match(/"(?:[^"]|"")*"|[^,\s]+/g) ?? []
   return parts
-    .map((part) => (part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part.toLowerCase()))
+    .map((part) => (part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part.replace(/[A-Z]/g, (letter) => letter.toLowerCase())))
     .map((part) => (part === '$user' ? user : part))
     .filter((part) => part !== '')
 }

@@ -20,7 +20,7 @@ export function oneShardPlan(rule: string, route: OneShardRoute, statement: Stat
     if (relation.table === undefined) continue
     if (relation.table.kind === 'distributed') edits.push(...replaceRelation(statement.source, rangeVar, `${hole}${relation.table.id}${hole}`))
     else {
-      edits.push(...qualify(statement, rangeVar, relation.schema, relation.name))
+      edits.push(...qualify(statement, rangeVar, relation.schema, relation.name, relation.table.kind === 'single'))
       markers.add(markerName(relation.table))
     }
   }
@@ -29,8 +29,9 @@ export function oneShardPlan(rule: string, route: OneShardRoute, statement: Stat
 }
 
 /** A name found by the session's search path is made to say its schema: what else is on a shard must not be found first. */
-export function qualify(statement: Statement, rangeVar: { location?: number; schemaname?: string; inh?: boolean }, schema: string, name: string): Edit[] {
-  const edits = dropOnly(statement.source, rangeVar)
+export function qualify(statement: Statement, rangeVar: { location?: number; schemaname?: string; inh?: boolean }, schema: string, name: string, keepOnly = false): Edit[] {
+  // On its one shard a single table is as it was declared, with its partitions.
+  const edits = keepOnly ? [] : dropOnly(statement.source, rangeVar)
   if (rangeVar.schemaname !== undefined) return edits
   const start = rangeVar.location ?? 0
   return [...edits, { start, end: nameEnd(statement.source.raw, start), text: `${quoteIdent(schema)}.${quoteIdent(name)}` }]
@@ -86,7 +87,7 @@ function timeEdits(statement: Statement): Edit[] {
       edits.push({ start, end, text: `(${hole}::${timeTypes[String(tree.op)]}${precision})` })
     } else if (key === 'FuncCall') {
       const parts = (tree.funcname as AnyNode[]).map((part) => part.String?.sval)
-      if (!/^(now|transaction_timestamp|statement_timestamp)$/.test(parts.at(-1) ?? '')) return
+      if (!/^(now|transaction_timestamp)$/.test(parts.at(-1) ?? '')) return
       const open = nextToken(raw, nameEnd(raw, start))
       const close = nextToken(raw, open?.end ?? start)
       edits.push({ start, end: close?.end ?? start, text: `(${hole})` })

@@ -140,7 +140,9 @@ class TieFinder {
     if (node.RangeTableSample !== undefined) return this.fromItem(node.RangeTableSample.relation as AnyNode, level, ctes)
     const alias = (node.RangeSubselect?.alias ?? node.RangeFunction?.alias)?.aliasname ?? ''
     const before = this.members.length
-    this.expressions(node, level, ctes)
+    // Only LATERAL lets a subquery see its siblings; functions always do.
+    const isLateral = node.RangeSubselect === undefined || node.RangeSubselect.lateral === true
+    this.expressions(node, isLateral ? level : level.outer, ctes)
     level.items.push({ alias, relation: undefined, member: undefined })
     return this.members.slice(before)
   }
@@ -171,13 +173,15 @@ class TieFinder {
     const rightEnd = level.items.length
     const bound =
       join.jointype === 'JOIN_INNER' ? [...left, ...right] : join.jointype === 'JOIN_LEFT' ? right : join.jointype === 'JOIN_RIGHT' ? left : []
-    for (const condition of conjuncts(join.quals as AnyNode | undefined)) this.condition(condition, level, new Set(bound))
+    // ON sees the two sides of its own join, then the levels around.
+    const sides: Level = { items: level.items.slice(leftStart, rightEnd), outer: level.outer }
+    for (const condition of conjuncts(join.quals as AnyNode | undefined)) this.condition(condition, sides, new Set(bound))
     for (const column of names(join.usingClause as AnyNode[] | undefined)) {
       const one = this.byColumn(level.items.slice(leftStart, rightStart), column)
       const other = this.byColumn(level.items.slice(rightStart, rightEnd), column)
       if (one !== undefined && other !== undefined) link(one, other, new Set(bound))
     }
-    this.expressions(join.quals, level, ctes)
+    this.expressions(join.quals, sides, ctes)
     if (join.alias !== undefined) {
       // (a JOIN b) AS j: a and b can't be named outside, and j's columns are not known here.
       level.items.splice(leftStart, rightEnd - leftStart, { alias: join.alias.aliasname ?? '', relation: undefined, member: undefined })
@@ -225,6 +229,7 @@ class TieFinder {
     const fields = (node?.ColumnRef as ColumnRef | undefined)?.fields as AnyNode[] | undefined
     if (fields === undefined || fields.some((field) => field.String === undefined)) return undefined
     const parts = names(fields)
+    if (parts.length > 2) return undefined
     const column = parts.at(-1) ?? ''
     for (let at: Level | undefined = level; at !== undefined; at = at.outer) {
       if (parts.length === 1) {

@@ -23,6 +23,7 @@ export class FrameReader {
   stop(): void {
     this.stopped = true
     this.pending = undefined
+    this.pendingLength = 0
   }
 
   /** Throws RangeError when a length is impossible. */

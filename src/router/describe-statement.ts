@@ -18,12 +18,14 @@ export async function describeStatement(session: Session, statement: Statement, 
   const key = planKey(statement.source.text, snapshot, [session.searchPathSetting], types)
   const known = session.temporary.size === 0 ? descriptions.get(key) : undefined
   if (known !== undefined) return known
-  const description = await ask(session, statement.source.text, types)
+  const description = { ...(await ask(session, statement.source.text, types)), version: snapshot.version }
   if (session.temporary.size === 0) descriptions.set(key, description)
   return description
 }
 
-async function ask(session: Session, text: string, types: readonly number[]): Promise<StatementDescription> {
+type Answer = Omit<StatementDescription, 'version'>
+
+async function ask(session: Session, text: string, types: readonly number[]): Promise<Answer> {
   const { transaction, services } = session
   const inside = transaction.participants.has(0) || transaction.pinned !== undefined
   if (inside) {
@@ -48,7 +50,7 @@ async function ask(session: Session, text: string, types: readonly number[]): Pr
   }
 }
 
-function askOn(connection: Connection, prelude: readonly string[], text: string, types: readonly number[]): Promise<StatementDescription> {
+function askOn(connection: Connection, prelude: readonly string[], text: string, types: readonly number[]): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let parameterTypes: number[] = []
     let fields: FieldDescription[] | undefined

@@ -66,6 +66,10 @@ export class ExtendedProtocol {
     return this.statements.has(name)
   }
 
+  async checkExecute(prepared: PreparedStatement): Promise<void> {
+    await this.checkResultType(prepared)
+  }
+
   statement(name: string): PreparedStatement | undefined {
     return this.statements.get(name)
   }
@@ -174,8 +178,19 @@ export class ExtendedProtocol {
     else writeRowDescription(out, fields.map((field, i) => ({ ...field, format: formatOf(portal.bind.resultFormats, i) })))
   }
 
+  /** A client that has been told the columns must not get others: PostgreSQL refuses, and so does this. */
+  private async checkResultType(prepared: PreparedStatement): Promise<void> {
+    const { description, statement } = prepared
+    const version = this.session.snapshot?.version
+    if (description === undefined || statement === undefined || description.version === version) return
+    const now = await describeStatement(this.session, statement, prepared.types)
+    const shape = (one: StatementDescription) => JSON.stringify(one.fields?.map(({ name, typeOid, typeModifier }) => [name, typeOid, typeModifier]))
+    if (shape(now) !== shape(description)) throw new SqlError('0A000', 'cached plan must not change result type')
+    prepared.description = now
+  }
+
   private async descriptionOf(prepared: PreparedStatement): Promise<StatementDescription> {
-    if (prepared.statement === undefined) return { parameterTypes: [], fields: undefined }
+    if (prepared.statement === undefined) return { parameterTypes: [], fields: undefined, version: 0 }
     prepared.description ??= await describeStatement(this.session, prepared.statement, prepared.types)
     return prepared.description
   }
@@ -196,6 +211,7 @@ export class ExtendedProtocol {
       session.stream.out.begin('C').cstring('SELECT 0').end()
       return
     }
+    await this.checkResultType(portal.prepared)
     await this.beginUnlessAlone(rowsMax)
     const sink = session.newSink(describe)
     const end = portal.started
@@ -238,6 +254,8 @@ const counts = new WeakMap<Statement, number>()
 export function parameterCount(statement: Statement): number {
   const known = counts.get(statement)
   if (known !== undefined) return known
+  // PREPARE's own parameters are those of the statement in it.
+  if (statement.node.PrepareStmt !== undefined) return 0
   let most = 0
   walk(statement.node, (tree, key) => {
     if (key === 'ParamRef') most = Math.max(most, (tree.number as number | undefined) ?? 0)

@@ -8,6 +8,8 @@ import type { Statement } from '../sql/parse.ts'
 
 /** What the shell says of a statement: the types of its parameters, and its columns if it has rows. */
 export interface StatementDescription {
+  /** The version of the schema that it is of. */
+  readonly version: number
   readonly parameterTypes: readonly number[]
   readonly fields: readonly FieldDescription[] | undefined
 }

@@ -50,7 +50,11 @@ export class RouterServer {
       session.stream.close()
     }
     for (const socket of this.sockets) socket.destroySoon()
+    const stopTimer = this.services.clock.after(limits.shutdownMsMax, () => {
+      for (const socket of this.sockets) socket.destroy()
+    })
     await closed
+    stopTimer()
   }
 
   private accept(socket: net.Socket): void {

@@ -33,6 +33,7 @@ import { checkGarbage } from './client-stream.ts'
 import { ExtendedProtocol } from './extended-protocol.ts'
 import { planKey } from './plan-cache.ts'
 import type { Services } from './services.ts'
+import { readSearchPath } from './statements/settings.ts'
 import { runSessionStatement } from './statements/run-statement.ts'
 
 export interface SessionOptions {
@@ -48,12 +49,14 @@ export class Session {
   readonly stream: ClientStream
   readonly database: string
   readonly user: string
+  /** After SET ROLE another than the one that logged in. */
+  currentUser: string
   readonly transaction: Transaction
   readonly initialSettings: ReadonlyMap<string, string>
   readonly temporary = new Set<string>()
   readonly extended: ExtendedProtocol
   /** Cursors: which server each is on. */
-  readonly cursors = new Map<string, { server: number; hold: boolean }>()
+  readonly cursors = new Map<string, { server: number; hold: boolean; declaredAt: number }>()
   searchPathSetting: string
   /** The schema as this transaction has changed it. */
   transactionSnapshot: Snapshot | undefined
@@ -73,6 +76,7 @@ export class Session {
     this.stream = stream
     this.database = options.database
     this.user = options.user
+    this.currentUser = options.user
     this.searchPathSetting = options.searchPath
     this.initialSettings = options.initialSettings
     this.transaction = new Transaction(services.pool, options.database, options.user, services.commit)
@@ -114,6 +118,12 @@ export class Session {
     for (const [name] of rows) if (name !== undefined && !name.startsWith('pgherd_')) this.temporary.add(name)
   }
 
+  /** Names may mean what they meant at the savepoint. */
+  async afterRollbackTo(): Promise<void> {
+    if (this.searchPathTouched) await readSearchPath(this)
+    if (this.temporaryTouched) await this.refreshTemporary()
+  }
+
   get snapshot(): Snapshot | undefined {
     return this.transactionSnapshot ?? this.services.store.current(this.database)
   }
@@ -123,12 +133,20 @@ export class Session {
   }
 
   nameContext(snapshot: Snapshot, parameterTypes: readonly number[]): NameContext {
-    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.user), temporary: this.temporary, parameterTypes }
+    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes }
   }
 
   executionContext(snapshot: Snapshot): ExecutionContext {
     const { pool, names, clock, catalog } = this.services
-    return { transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user }
+    return { transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user, noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+  }
+
+  /** Last in the map is the last that was taken. */
+  readonly sequenceValues = new Map<string, string>()
+
+  private noteSequence(sequence: string, value: string): void {
+    this.sequenceValues.delete(sequence)
+    this.sequenceValues.set(sequence, value)
   }
 
   newSink(wantsDescription: boolean): ClientSink {
@@ -285,7 +303,11 @@ export class Session {
 
   private checkReadOnly(plan: QueryPlan): void {
     if (!this.transaction.readOnlyNow || !planWrites(plan)) return
-    if (plan.kind === 'catalog' || plan.kind === 'gather') return
+    if (plan.kind === 'catalog' || plan.kind === 'gather') {
+      const call = /\b(nextval|setval)\s*\(/i.exec(plan.text)?.[1]
+      if (call !== undefined) throw new SqlError('25006', `cannot execute ${call.toLowerCase()}() in a read-only transaction`)
+      return
+    }
     const verb = plan.kind.startsWith('insert') ? 'INSERT' : 'this statement'
     throw new SqlError('25006', `cannot execute ${verb} in a read-only transaction`)
   }

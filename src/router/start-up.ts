@@ -2,6 +2,7 @@
 import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { quoteLiteral } from '../base/quote.ts'
+import { checkValue } from './statements/settings.ts'
 import { PayloadReader } from '../protocol/frontend-reader.ts'
 
 export type StartUpRequest =
@@ -54,6 +55,7 @@ export function startUpSettings(parameters: ReadonlyMap<string, string>): Map<st
 }
 
 function setStatement(name: string, value: string): string {
+  checkValue(name, value)
   const quoted = name
     .split('.')
     .map((part) => `"${part.replaceAll('"', '""')}"`)

@@ -44,9 +44,11 @@ export class Recovery {
 
   private async pass(ageMs: number): Promise<void> {
     const found = await Promise.all(this.servers.map((server) => this.preparedOn(server, ageMs)))
-    for (const prepared of found.flatMap((list) => list ?? [])) {
-      await this.finish(prepared).catch((error: Error) => this.log.warn(`recovery of ${prepared.name} on ${prepared.server.name}: ${error.message}`))
-    }
+    await Promise.all(
+      found.flatMap((list) => list ?? []).map((prepared) =>
+        this.finish(prepared).catch((error: Error) => this.log.warn(`recovery of ${prepared.name} on ${prepared.server.name}: ${error.message}`)),
+      ),
+    )
   }
 
   /** Undefined when the server does not answer. */
@@ -86,6 +88,8 @@ export class Recovery {
 
 /** True when the transaction was committed; from then on, false means that it never can be. */
 async function outcome(client: pg.Client, id: string): Promise<boolean> {
+  // A decider that is still in flight may take its time: the next pass asks again, and others are not kept waiting.
+  await client.query(`SET lock_timeout = '${limits.recoveryLockMsMax}ms'`)
   try {
     await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ($1, 'aborted')`, [id])
     return false

@@ -171,6 +171,10 @@ export class Transaction {
     ranOn?.told.add(entry)
   }
 
+  get journalLength(): number {
+    return this.journal.length
+  }
+
   hasSavepoint(name: string): boolean {
     return this.journal.some((entry) => entry.savepoint === name)
   }

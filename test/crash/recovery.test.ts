@@ -145,5 +145,11 @@ describe('recovery of prepared transactions', () => {
       await open.query('COMMIT')
       await finished(waiting)
     })
+
+    // The last test of this file: it stops the cluster.
+    test('does not keep SIGINT waiting', async () => {
+      expect(await dev.interrupt(20_000)).toMatchObject({ code: 0 })
+      expect(processesIn(dataDir)).toEqual([])
+    })
   })
 })

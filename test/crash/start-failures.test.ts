@@ -61,6 +61,15 @@ describe('dev cannot start', () => {
     expectOneLine(await run(...devArguments(file, await freePort())), /file/)
   })
 
+  test.skipIf(!isRoot)("a person's files in the folder are not given to PostgreSQL's user", async () => {
+    const file = path.join(folder, 'mine.txt')
+    fs.writeFileSync(file, '')
+    const dev = new DevProcess(devArguments(folder, await freePort()))
+    await dev.ready().catch(() => undefined)
+    await dev.interrupt()
+    expect(fs.statSync(file).uid).toBe(0)
+  })
+
   test.each([
     [['dev', '--shards', '0'], /--shards .* from 1/],
     [['dev', '--shards', 'two'], /--shards/],

@@ -24,13 +24,15 @@ let database: string
 let restingBytes: number
 /** An honest client, there all the time. */
 let bystander: RawClient
+/** The clients of the test that runs. */
+const guests: RawClient[] = []
 
 beforeAll(async () => {
   router = await startRouterProcess(3)
   database = await createDatabase(router.port, 'hostile')
   bystander = await RawClient.logIn(router.port, database)
-  await succeed(bystander, 'CREATE TABLE victims (id int PRIMARY KEY, note text)')
-  await succeed(bystander, "INSERT INTO victims SELECT i, 'note ' || i FROM generate_series(1, 500) i")
+  await succeed(bystander, 'CREATE TABLE innocents (id int PRIMARY KEY, note text)')
+  await succeed(bystander, "INSERT INTO innocents SELECT i, 'note ' || i FROM generate_series(1, 500) i")
   restingBytes = router.residentBytes()
 })
 
@@ -42,12 +44,13 @@ afterAll(async () => {
 beforeEach(() => expect(router.isRunning).toBe(true))
 
 afterEach(async () => {
+  for (const guest of guests.splice(0)) guest.destroy()
   expect(router.isRunning, 'the router has crashed').toBe(true)
-  expect(await firstValue(bystander, 'SELECT count(*) FROM victims')).toBe('500')
+  expect(await firstValue(bystander, 'SELECT count(*) FROM innocents')).toBe('500')
   const fresh = await RawClient.logIn(router.port, database)
-  expect(await firstValue(fresh, 'SELECT note FROM victims WHERE id = 250')).toBe('note 250')
+  expect(await firstValue(fresh, 'SELECT note FROM innocents WHERE id = 250')).toBe('note 250')
   // Garbage is collected when there is something to do: a little work goes on until the memory has come back.
-  while (router.residentBytes() > restingBytes + slackBytesMax) await succeed(fresh, 'SELECT * FROM victims')
+  while (router.residentBytes() > restingBytes + slackBytesMax) await succeed(fresh, 'SELECT * FROM innocents')
   fresh.socket.destroy()
 })
 
@@ -55,88 +58,87 @@ describe('messages that are none', () => {
   test(`${runs} mutated streams`, { timeout: 60_000 + 60 * runs }, async () => {
     let next = firstSeed
     const worker = async () => {
-      while (next < firstSeed + runs) await survive(next++)
+      // A database each: what one stream locks or changes must not decide what another one meets.
+      const own = await createDatabase(router.port, 'hostile')
+      const owner = await RawClient.logIn(router.port, own)
+      guests.push(owner)
+      await makeVictims(owner)
+      while (next < firstSeed + runs) await survive(next++, own)
     }
     await Promise.all(Array.from({ length: 8 }, worker))
   })
 
   test('a length of 1 GB is believed only as far as bytes come', async () => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     client.send(Buffer.from([0x51]), frontend.int32(1024 * MiB - 16), Buffer.from('SELECT 1'))
     expect(await firstValue(bystander, 'SELECT 1')).toBe('1')
     expect(router.residentBytes()).toBeLessThan(restingBytes + slackBytesMax)
-    client.destroy()
   })
 
   test.each([-1, 0, 3, 1024 * MiB, 2 ** 31 - 1])('a length of %i ends the connection', async (length) => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     client.send(Buffer.from([0x51]), frontend.int32(length))
     await client.untilClosed()
     expect(codes(client.answers)).toEqual(['08P01'])
   })
 
   test('an unknown message type ends the connection', async () => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     client.send(frontend.message('z'))
     await client.untilClosed()
     expect(client.answers.map((answer) => errorField(answer, 'C'))).toEqual(['08P01'])
   })
 
   test.each([0, 7, 10_001, -5, 2 ** 31 - 1])('a start-up packet of length %i is refused', async (length) => {
-    const client = await RawClient.open(router.port)
+    const client = await open()
     client.send(frontend.int32(length), Buffer.alloc(64))
     await client.untilClosed()
     expect(codes(client.answers)).toEqual(['08P01'])
   })
 
   test.each(['Q', 'P', 'B', 'D', 'E', 'C', 'F'])('an empty %s message is an error, and the next statement works', async (type) => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     client.send(frontend.message(type), frontend.sync, frontend.query("SELECT 'next'"))
     await client.untilType('D')
     expect(client.closed).toBe(false)
-    client.destroy()
   })
 
   test('bytes that are not UTF-8 are an error, not another text', async () => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     const answers = await client.ask(frontend.message('Q', Buffer.from([...Buffer.from("SELECT '"), 0xff, ...Buffer.from("'\0")])))
     expect(codes(answers)).toEqual(['22021'])
-    client.destroy()
   })
 })
 
 describe('too much', () => {
   test('a query of 50 MB', async () => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     const answers = await client.ask(frontend.query(`SELECT length('${'x'.repeat(50 * MiB)}')`))
     expect(codes(answers)).toEqual([])
     expect(values(answers)).toEqual([String(50 * MiB)])
-    client.destroy()
   })
 
   test('an INSERT of 20,000 rows in one statement', async () => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     const rows = Array.from({ length: 20_000 }, (_, i) => `(${i + 1000}, 'row ${i}')`).join(', ')
     await succeed(client, 'BEGIN')
-    const answers = await client.ask(frontend.query(`INSERT INTO victims VALUES ${rows}`))
+    const answers = await client.ask(frontend.query(`INSERT INTO innocents VALUES ${rows}`))
     expect(codes(answers)).toEqual([])
-    expect(await firstValue(client, 'SELECT count(*) FROM victims')).toBe('20500')
-    client.destroy()
+    expect(await firstValue(client, 'SELECT count(*) FROM innocents')).toBe('20500')
   })
 
   test('2,000 connections at once', async () => {
-    const attempts = await Promise.allSettled(Array.from({ length: 2000 }, () => RawClient.logIn(router.port, database)))
+    const attempts = await Promise.allSettled(Array.from({ length: 2000 }, logIn))
     const clients = attempts.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const refused = attempts.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []))
     // How many get in is for the pool to say; whoever does is served.
     expect(refused).toEqual([])
-    const answers = await Promise.all(clients.map((client, i) => client.ask(frontend.query(`SELECT note FROM victims WHERE id = ${(i % 500) + 1}`))))
+    const answers = await Promise.all(clients.map((client, i) => client.ask(frontend.query(`SELECT note FROM innocents WHERE id = ${(i % 500) + 1}`))))
     expect(new Set(answers.map(types))).toEqual(new Set(['TDCZ']))
-    for (const client of clients) client.destroy()
   })
 
   test('100,000 messages without reading an answer', async () => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     client.socket.pause()
     const batch = Buffer.concat(Array.from({ length: 1000 }, () => frontend.query('SELECT 1')))
     for (let i = 0; i < 100; i++) client.socket.write(batch)
@@ -148,27 +150,49 @@ describe('too much', () => {
       return ready === 100_000
     }
     await client.until(count)
-    client.destroy()
+  })
+})
+
+describe('two against each other', () => {
+  test('clients that change all rows at once all come to an end', async () => {
+    const change = async () => {
+      const client = await logIn()
+      for (let round = 0; round < 10; round++) expect(['', '40P01']).toContain(codes(await client.ask(frontend.query('UPDATE innocents SET note = note'))).join())
+    }
+    await Promise.all([change(), change(), change()])
+  })
+
+  test('a deadlock over two shards ends with 40P01 for one of them', async () => {
+    const [one, other] = [await logIn(), await logIn()]
+    await succeed(one, 'BEGIN')
+    await succeed(other, 'BEGIN')
+    // Enough keys that they lie on more than one shard, whatever the ring does.
+    await succeed(one, 'UPDATE innocents SET note = note WHERE id <= 20')
+    await succeed(other, 'UPDATE innocents SET note = note WHERE id > 20 AND id <= 40')
+    const ends = await Promise.all([
+      one.ask(frontend.query('UPDATE innocents SET note = note WHERE id > 20 AND id <= 40'), frontend.query('COMMIT')),
+      other.ask(frontend.query('UPDATE innocents SET note = note WHERE id <= 20'), frontend.query('COMMIT')),
+    ])
+    expect(ends.map(codes).flat()).toEqual(['40P01'])
   })
 })
 
 describe('too little', () => {
   test('clients that say nothing do not hinder others', async () => {
-    const silent = await Promise.all(Array.from({ length: 200 }, () => RawClient.open(router.port)))
-    const half = await Promise.all(Array.from({ length: 200 }, () => RawClient.open(router.port)))
+    await Promise.all(Array.from({ length: 200 }, open))
+    const half = await Promise.all(Array.from({ length: 200 }, open))
     for (const client of half) client.send(frontend.startUp(database).subarray(0, 20))
-    const fresh = await RawClient.logIn(router.port, database)
+    const fresh = await logIn()
     expect(await firstValue(fresh, 'SELECT 1')).toBe('1')
-    for (const client of [fresh, ...silent, ...half]) client.destroy()
   })
 
   test.each([
     { name: 'of one server', sql: "SELECT repeat('x', 1000) FROM generate_series(1, 400000)" },
-    { name: 'of all shards', sql: "SELECT id, repeat(note, 100) FROM victims, generate_series(1, 2000)" },
-    { name: 'of COPY', sql: "COPY (SELECT id, repeat(note, 100) FROM victims, generate_series(1, 2000)) TO STDOUT" },
-    { name: 'of a join over shards', sql: "SELECT a.id, repeat(a.note, 100) FROM victims a JOIN victims b ON a.id % 7 = b.id % 7, generate_series(1, 30) ORDER BY 1" },
+    { name: 'of all shards', sql: "SELECT id, repeat(note, 100) FROM innocents, generate_series(1, 2000)" },
+    { name: 'of COPY', sql: "COPY (SELECT id, repeat(note, 100) FROM innocents, generate_series(1, 2000)) TO STDOUT" },
+    { name: 'of a join over shards', sql: "SELECT a.id, repeat(a.note, 100) FROM innocents a JOIN innocents b ON a.id % 7 = b.id % 7, generate_series(1, 30) ORDER BY 1" },
   ])('a client that reads nothing of a big result $name', async ({ sql }) => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     client.socket.pause()
     client.send(frontend.query(sql))
     // A server that waits to send means that the router has stopped reading: nothing more is coming.
@@ -181,47 +205,47 @@ describe('too little', () => {
 
 describe('gone in the middle', () => {
   test.each([
-    { name: 'of a transaction on one shard', before: ['BEGIN', "UPDATE victims SET note = 'mine' WHERE id = 1"] },
-    { name: 'of a transaction on all shards', before: ['BEGIN', "UPDATE victims SET note = 'mine'"] },
-    { name: 'of a failed transaction', before: ['BEGIN', "UPDATE victims SET note = 'mine' WHERE id < 9", 'SELECT 1/0'] },
-    { name: 'of a schema change', before: ['BEGIN', 'ALTER TABLE victims ADD extra int'] },
-    { name: 'of a LOCK', before: ['BEGIN', 'LOCK TABLE victims IN ACCESS EXCLUSIVE MODE'] },
+    { name: 'of a transaction on one shard', before: ['BEGIN', "UPDATE innocents SET note = 'mine' WHERE id = 1"] },
+    { name: 'of a transaction on all shards', before: ['BEGIN', "UPDATE innocents SET note = 'mine'"] },
+    { name: 'of a failed transaction', before: ['BEGIN', "UPDATE innocents SET note = 'mine' WHERE id < 9", 'SELECT 1/0'] },
+    { name: 'of a schema change', before: ['BEGIN', 'ALTER TABLE innocents ADD extra int'] },
+    { name: 'of a LOCK', before: ['BEGIN', 'LOCK TABLE innocents IN ACCESS EXCLUSIVE MODE'] },
   ])('$name: its locks are gone', async ({ before }) => {
-    const client = await RawClient.logIn(router.port, database)
+    const client = await logIn()
     for (const sql of before) await client.ask(frontend.query(sql))
     client.destroy()
     await succeed(bystander, 'BEGIN')
-    await succeed(bystander, 'UPDATE victims SET note = note')
+    await succeed(bystander, 'UPDATE innocents SET note = note')
     await succeed(bystander, 'COMMIT')
-    expect(await firstValue(bystander, "SELECT count(*) FROM victims WHERE note = 'mine'")).toBe('0')
+    expect(await firstValue(bystander, "SELECT count(*) FROM innocents WHERE note = 'mine'")).toBe('0')
   })
 
   test('of COPY FROM: no row of it stays, and its keys are free', async () => {
-    const client = await RawClient.logIn(router.port, database)
-    client.send(frontend.query('COPY victims (id, note) FROM STDIN'))
+    const client = await logIn()
+    client.send(frontend.query('COPY innocents (id, note) FROM STDIN'))
     await client.untilType('G')
     client.send(...Array.from({ length: 2000 }, (_, i) => frontend.copyData(`${i + 5000}\tcopied\n`)))
     client.destroy()
-    await succeed(bystander, "INSERT INTO victims SELECT i, 'free' FROM generate_series(5000, 6999) i")
-    await succeed(bystander, 'DELETE FROM victims WHERE id >= 5000')
+    await succeed(bystander, "INSERT INTO innocents SELECT i, 'free' FROM generate_series(5000, 6999) i")
+    await succeed(bystander, 'DELETE FROM innocents WHERE id >= 5000')
   })
 
   test('of a statement that waits for a lock: the wait ends', async () => {
     await succeed(bystander, 'BEGIN')
-    await succeed(bystander, 'UPDATE victims SET note = note')
-    const client = await RawClient.logIn(router.port, database)
-    client.send(frontend.query("UPDATE victims SET note = 'late'"))
+    await succeed(bystander, 'UPDATE innocents SET note = note')
+    const client = await logIn()
+    client.send(frontend.query("UPDATE innocents SET note = 'late'"))
     const waiting = () => anyServer("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     await untilTrue(waiting)
     client.destroy()
     await untilTrue(async () => !(await waiting()))
     await succeed(bystander, 'COMMIT')
-    expect(await firstValue(bystander, "SELECT count(*) FROM victims WHERE note = 'late'")).toBe('0')
+    expect(await firstValue(bystander, "SELECT count(*) FROM innocents WHERE note = 'late'")).toBe('0')
   })
 
   test('of a long statement: the servers stop working on it', async () => {
-    const client = await RawClient.logIn(router.port, database)
-    client.send(frontend.query('SELECT count(*) FROM victims WHERE pg_sleep(600) IS NOT NULL'))
+    const client = await logIn()
+    client.send(frontend.query('SELECT count(*) FROM innocents WHERE pg_sleep(600) IS NOT NULL'))
     const sleeping = () => anyServer("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     await untilTrue(sleeping)
     client.destroy()
@@ -229,9 +253,14 @@ describe('gone in the middle', () => {
   })
 })
 
+async function makeVictims(client: RawClient): Promise<void> {
+  await succeed(client, 'CREATE TABLE victims (id int PRIMARY KEY, note text)')
+  await succeed(client, "INSERT INTO victims SELECT i, 'note ' || i FROM generate_series(1, 500) i")
+}
+
 /** One mutated stream: its answers are messages, and it comes to an end. */
-async function survive(seed: number): Promise<void> {
-  const { startUp, bytes, whole } = hostileStream(seed, database)
+async function survive(seed: number, own: string): Promise<void> {
+  const { startUp, bytes, whole } = hostileStream(seed, own)
   const client = await RawClient.open(router.port)
   client.send(startUp, bytes)
   if (whole) {
@@ -242,6 +271,19 @@ async function survive(seed: number): Promise<void> {
   client.socket.end()
   await client.untilClosed()
   expect(client.violation, `seed ${seed}`).toBeUndefined()
+}
+
+/** A client of one test, which the test need not close. */
+async function logIn(): Promise<RawClient> {
+  const client = await RawClient.logIn(router.port, database)
+  guests.push(client)
+  return client
+}
+
+async function open(): Promise<RawClient> {
+  const client = await RawClient.open(router.port)
+  guests.push(client)
+  return client
 }
 
 async function anyServer(sql: string): Promise<boolean> {

@@ -38,6 +38,7 @@ export interface TableDefinition {
   readonly unlogged: boolean
   readonly owner: string
   readonly grants: readonly string[]
+  readonly columnGrants: readonly string[]
 }
 
 export function readDefinition(change: SchemaChange, oid: number): Promise<TableDefinition> {
@@ -75,7 +76,10 @@ export function readDefinition(change: SchemaChange, oid: number): Promise<Table
       'owner', pg_get_userbyid(c.relowner),
       'grants', (SELECT coalesce(json_agg(format('GRANT %s ON %s TO %s', x.privilege_type, '%TABLE%',
                    CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END)), '[]')
-                 FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner))
+                 FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner),
+      'columnGrants', (SELECT coalesce(json_agg(format('GRANT %s (%I) ON %s TO %s', x.privilege_type, a.attname, '%TABLE%',
+                   CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END)), '[]')
+                 FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND NOT a.attisdropped))
     FROM pg_class c WHERE c.oid = ${oid}`)
 }
 
@@ -131,7 +135,7 @@ export function markerStatement(relation: Relation): string {
 export function grantStatements(relation: Relation, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
   const { table } = relation
   const leaves = table?.kind !== 'distributed' ? [] : (group?.owners ?? []).flatMap((owner, bucket) => (owner === shard ? [leafName(table.id, bucket)] : []))
-  return [qualified(relation.schema, relation.name), ...leaves].flatMap((name) => definition.grants.map((grant) => grant.replace('%TABLE%', name)))
+  return [qualified(relation.schema, relation.name), ...leaves].flatMap((name) => [...definition.grants, ...definition.columnGrants].map((grant) => grant.replace('%TABLE%', name)))
 }
 
 export function foreignKeyStatements(relation: Relation, constraint: ConstraintDefinition, referenced: Relation, group: TableGroup | undefined, shard: number): string[] {

@@ -26,7 +26,7 @@ import type { AnyNode, CopyStmt } from '../../sql/ast.ts'
 import { names } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
 import { parseStatements } from '../../sql/parse.ts'
-import { findKeyword, tokensWithDepth } from '../../sql/scanner.ts'
+import { findKeyword, nextToken, tokensWithDepth } from '../../sql/scanner.ts'
 import type { ClientSink } from '../client-sink.ts'
 import { checkGarbage } from '../client-stream.ts'
 import type { Session } from '../session.ts'
@@ -108,6 +108,21 @@ function selectOf(relation: Relation, copy: CopyStmt): string {
   return `SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}`
 }
 
+/** FROM STDIN and its options, but FREEZE, which a partitioned table does not take. */
+function withoutFreeze(statement: Statement, copy: CopyStmt): string {
+  const { source } = statement
+  const from = findKeyword(source.raw, 'from')?.start ?? 0
+  const at = optionNames(copy).find((option) => option?.defname === 'freeze')?.location
+  if (at === undefined) return source.between(from, source.length)
+  let end = nextToken(source.raw, at)?.end ?? at
+  const value = nextToken(source.raw, end)
+  if (value !== undefined && /^(on|off|true|false|1|0)$/i.test(source.raw.slice(value.start, value.end))) end = value.end
+  const comma = nextToken(source.raw, end)
+  if (comma !== undefined && source.raw[comma.start] === ',') end = comma.end
+  const before = source.between(from, at).replace(/,\s*$/, comma !== undefined && source.raw[comma.start] === ',' ? ',' : '')
+  return `${before} ${source.between(end, source.length)}`.replace(/\(\s*\)/, '')
+}
+
 function columnsOf(relation: Relation, copy: CopyStmt): string[] {
   if (copy.attlist !== undefined) return names(copy.attlist as AnyNode[])
   return relation.columns.filter((column) => !column.generated).map((column) => column.name)
@@ -147,7 +162,7 @@ async function copyIn(statement: Statement, copy: CopyStmt, relation: Relation |
   await makeRowsTable(relation, context)
   const lease = await catalogParticipant(context)
   const list = columns.map(quoteIdent).join(', ')
-  const input = await copyInto(lease, `COPY pg_temp.${rowsTable} (${list}) ${tail(statement, 'from').replace(/\bfreeze\b\s*(true|on|1)?\s*,?/i, '')}`)
+  const input = await copyInto(lease, `COPY pg_temp.${rowsTable} (${list}) ${withoutFreeze(statement, copy)}`)
   const end = await pump(input, session)
   await copyRows(target, relation.columns.filter((column) => !column.generated).map((column) => column.name), context)
   return end

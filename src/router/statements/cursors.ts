@@ -34,7 +34,7 @@ export const declareCursor: Handler = async (statement, _args, sink, session) =>
       const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
       const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, noArguments, context) : undefined
       const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
-      session.cursors.set(name, { server, hold })
+      session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength })
       return runOnServer(serverById(context, server), { text: head + renderLeafText(text, bucket), markers, writes: false }, noArguments, sink, context)
     }
     let text = plan.kind === 'catalog' ? plan.text : ''
@@ -45,7 +45,7 @@ export const declareCursor: Handler = async (statement, _args, sink, session) =>
       await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: own(fetch.temporary) })), noArguments, context)
       text = own(plan.text)
     }
-    session.cursors.set(name, { server: 0, hold })
+    session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength })
     const declared = { text: head + text, markers: [], writes: false, cannotPrepare: true, pins: hold }
     return runOnServer(session.services.catalog, declared, noArguments, sink, context)
   })

@@ -1,4 +1,5 @@
 /** EXPLAIN: the plan's tree, the shards and the SQL that each gets, and PostgreSQL's own plan of each part. */
+import { refuse } from '../../base/errors.ts'
 import { noArguments, serverById } from '../../executor/context.ts'
 import type { ExecutionContext } from '../../executor/context.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
@@ -26,10 +27,13 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
   const snapshot = await session.currentSnapshot()
   const context = session.executionContext(snapshot)
   const planned = query !== undefined && isDataStatement(query) ? session.plan(query, args.types, snapshot).plan : undefined
+  const analyze = options.some((option) => option.DefElem?.defname === 'analyze')
+  if (analyze && (planned === undefined || !/^(one-shard|scatter|gather|catalog)$/.test(planned.kind))) {
+    throw refuse('EXPLAIN ANALYZE of this statement is not supported', 'EXPLAIN shows its plan without running it.')
+  }
   if (planned === undefined || planned.kind === 'catalog') {
     return runOnServer(session.services.catalog, { text: source.text, markers: [], writes: false }, args, sink, context)
   }
-  const analyze = options.some((option) => option.DefElem?.defname === 'analyze')
   const lines = [...describePlan(planned), ...(await serverPlans(planned, head, analyze, context))]
   sink.fields([textField('QUERY PLAN')])
   const writer = new MessageWriter()

@@ -4,35 +4,55 @@
  */
 import { quoteLiteral } from '../../base/quote.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
-import { isTree, walk } from '../../sql/ast.ts'
+import type { AnyNode } from '../../sql/ast.ts'
+import { isTree, names, walk } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
 import { parsePlpgsql, parseStatements } from '../../sql/parse.ts'
 
 export async function noteFunctions(statement: Statement, change: SchemaChange): Promise<void> {
   const { node } = statement
   if (node.CreateFunctionStmt === undefined && node.CreateExtensionStmt === undefined) return
-  const functions = await change.askJson<{ oid: number; language: string; definition: string; fromExtension: boolean }[]>(`
-    SELECT coalesce(json_agg(json_build_object('oid', p.oid::int8, 'language', l.lanname, 'definition', pg_get_functiondef(p.oid),
+  const functions = await change.askJson<{ oid: number; name: string; language: string; definition: string; fromExtension: boolean }[]>(`
+    SELECT coalesce(json_agg(json_build_object('oid', p.oid::int8, 'name', p.proname, 'language', l.lanname, 'definition', pg_get_functiondef(p.oid),
              'fromExtension', EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))), '[]')
     FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE p.prokind IN ('f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgherd')`)
-  const notes = functions.flatMap((one) => {
-    const problem = one.fromExtension ? undefined : whatItTouches(one.language, one.definition)
-    return problem === undefined ? [] : [`(${one.oid}, ${quoteLiteral(problem)})`]
-  })
+  const readings = functions.map((one) => ({ ...one, ...(one.fromExtension ? { problem: undefined, calls: new Set<string>() } : readFunction(one.language, one.definition)) }))
+  // A function that calls one that touches tables touches them too.
+  for (let grew = true; grew; ) {
+    grew = false
+    const noted = new Set(readings.filter((one) => one.problem !== undefined).map((one) => one.name))
+    for (const one of readings) {
+      const called = [...one.calls].find((name) => noted.has(name))
+      if (one.problem !== undefined || called === undefined) continue
+      one.problem = `it calls ${called}`
+      grew = true
+    }
+  }
+  const notes = readings.flatMap(({ oid, problem }) => (problem === undefined ? [] : [`(${oid}, ${quoteLiteral(problem)})`]))
   await change.onCatalog(
     `DELETE FROM pgherd.function_note` + (notes.length === 0 ? '' : `; INSERT INTO pgherd.function_note (oid, touches_tables) VALUES ${notes.join(', ')}`),
   )
 }
 
-function whatItTouches(language: string, definition: string): string | undefined {
+interface Reading {
+  problem: string | undefined
+  readonly calls: ReadonlySet<string>
+}
+
+function readFunction(language: string, definition: string): Reading {
+  const calls = new Set<string>()
+  return { problem: whatItTouches(language, definition, calls), calls }
+}
+
+function whatItTouches(language: string, definition: string, calls: Set<string>): string | undefined {
   if (language === 'c' || language === 'internal') return undefined
   if (language !== 'sql' && language !== 'plpgsql') return `it is written in ${language}, which is not read here`
   try {
     const texts = language === 'plpgsql' ? plpgsqlQueries(definition) : [sqlBody(definition)]
     for (const text of texts) {
-      const table = tableIn(text)
-      if (table !== undefined) return `it names ${table}`
+      const problem = problemIn(text, calls)
+      if (problem !== undefined) return problem
     }
     return undefined
   } catch {
@@ -57,11 +77,19 @@ function plpgsqlQueries(definition: string): string[] {
   return texts
 }
 
-function tableIn(text: string): string | undefined {
+function problemIn(text: string, calls: Set<string>): string | undefined {
   let found: string | undefined
   for (const { node } of parseLoosely(text)) {
-    walk({ node }, (tree) => {
-      if (isTree(tree) && typeof tree.relname === 'string' && typeof tree.relpersistence === 'string') found ??= tree.relname
+    walk({ node }, (tree, key) => {
+      if (!isTree(tree)) return
+      if (typeof tree.relname === 'string' && typeof tree.relpersistence === 'string') found ??= `it names ${tree.relname}`
+      if (key === 'VariableSetStmt') found ??= 'it changes settings'
+      if (key === 'FuncCall') {
+        const name = names(tree.funcname as AnyNode[]).at(-1) ?? ''
+        calls.add(name)
+        if (name === 'set_config') found ??= 'it changes settings'
+        if (/_to_xml|^ts_stat$|^ts_rewrite$|^dblink|^nextval$|^setval$|^pg_(try_)?advisory_/.test(name)) found ??= `it calls ${name}`
+      }
     })
   }
   return found

@@ -12,7 +12,7 @@ export function placementOptions(statement: Statement, snapshot: Snapshot): { sh
   const { source, node } = statement
   const create = node.CreateStmt
   let text = source.text
-  if (node.IndexStmt?.concurrent === true) {
+  if (node.IndexStmt?.concurrent === true || node.DropStmt?.concurrent === true) {
     // The shell's table is empty: there is nobody to wait for, and the change stays in one transaction.
     text = text.replace(/\bconcurrently\b/i, '')
   }

@@ -15,6 +15,7 @@ import { runMaintenance } from './maintenance.ts'
 import { deallocate, executePrepared, prepare } from './prepared.ts'
 import { runSchemaChange } from './schema-change.ts'
 import { discard, refreshSearchPath, runSet, runSetConfig, runShow } from './settings.ts'
+import { runLastValue } from './last-value.ts'
 import { listen, notify } from './notifications.ts'
 import { runTransactionStatement } from './transaction-control.ts'
 
@@ -48,7 +49,7 @@ const handlers: Readonly<Record<string, Handler>> = {
 async function run(statement: Statement, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd | undefined> {
   const handler = handlers[tagOf(statement.node)]
   if (handler !== undefined) return handler(statement, args, sink, session)
-  if (isDataStatement(statement)) return (await runSetConfig(statement, args, sink, session)) ?? runAdminFunction(statement, args, sink, session)
+  if (isDataStatement(statement)) return (await runSetConfig(statement, args, sink, session)) ?? (await runLastValue(statement, args, sink, session)) ?? runAdminFunction(statement, args, sink, session)
   return runSchemaChange(statement, args, sink, session)
 }
 

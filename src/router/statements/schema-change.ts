@@ -5,8 +5,9 @@
  * serial, inherited names) is carried to the shards too. Tables on shards are made from the shell's own definitions.
  */
 import { refuse, SqlError } from '../../base/errors.ts'
-import { qualified, quoteLiteral } from '../../base/quote.ts'
+import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
+import { leafName, markerName } from '../../catalog/snapshot.ts'
 import { runOnServer, StaleLayout } from '../../executor/run-on-server.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import { asWanted } from '../../executor/schema/choose-placement.ts'
@@ -106,7 +107,6 @@ async function carryObjects(statement: Statement, before: Snapshot, after: Snaps
   if (tag === 'AlterTableStmt') return carryAlterTable(statement, before, change, session, notice)
   if (tag === 'IndexStmt') return carryIndex(node.IndexStmt?.relation as RangeVar, before, change, session, notice)
   if (tag === 'RenameStmt') return carryRename(statement, before, change, session)
-  if (tag === 'CreateTrigStmt') return refuseTrigger(node.CreateTrigStmt?.relation as RangeVar, before, session)
   if (tag === 'TruncateStmt') return carryTruncate(statement, before, change, session)
   if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_TABLE') return carryGrants(node.GrantStmt.objects as AnyNode[], before, change, session)
   if (tag === 'AlterObjectSchemaStmt' && node.AlterObjectSchemaStmt?.relation !== undefined) return // seen by comparing
@@ -156,6 +156,9 @@ async function carryAlterTable(statement: Statement, before: Snapshot, change: S
     await rebuild(now, change)
     return
   }
+  if (relation.table.kind === 'reference' && added.some((column) => column.default !== undefined && !/^('[^']*'|-?[\d.]+|true|false|NULL)(::[\w ]+)?$/.test(column.default))) {
+    throw refuse('cannot add a column with a computed default to a reference table', 'Add it without a default, and fill it.')
+  }
   const commands = (alter.cmds ?? []).map((node) => (node as AnyNode).AlterTableCmd)
   if (commands.some((command) => command?.subtype === 'AT_AttachPartition' || command?.subtype === 'AT_DetachPartition') && relation.table.kind !== 'single') {
     throw refuse('cannot attach partitions to a table that is on several shards')
@@ -163,6 +166,7 @@ async function carryAlterTable(statement: Statement, before: Snapshot, change: S
   const onlyShell = commands.every((command) => shellOnlyCommands.has(command?.subtype ?? '') || setsSequence(command?.def as AnyNode | undefined))
   if (await reconsider(now, change, notice)) return
   if (onlyShell) return
+  if (commands.every((command) => command?.subtype === 'AT_ChangeOwner')) return carryOwner(now, change)
   const hasForeignKey = commands.some((command) => (command?.def as AnyNode | undefined)?.Constraint?.contype === 'CONSTR_FOREIGN')
   if (hasForeignKey && relation.table.kind === 'distributed') {
     await addForeignKeys([now.oid], change)
@@ -204,12 +208,6 @@ async function carryIndex(rangeVar: RangeVar, before: Snapshot, change: SchemaCh
     if (before.relations.has(`${now.schema}\0${index.name}`)) continue
     await change.onShards(holders(now, change), index.definition.replace(/ ON ONLY /, ' ON '))
   }
-}
-
-function refuseTrigger(rangeVar: RangeVar, before: Snapshot, session: Session): void {
-  const relation = targetOf(rangeVar, before, session)
-  if (relation?.table === undefined) return
-  throw refuse('triggers are not supported yet', 'A trigger may read or write tables, which on a shard are not whole.')
 }
 
 async function carryRename(statement: Statement, before: Snapshot, change: SchemaChange, session: Session): Promise<void> {
@@ -255,10 +253,32 @@ async function carryGrants(objects: readonly AnyNode[], before: Snapshot, change
       (group?.owners ?? []).flatMap((owner, bucket) => (owner === shard ? [`pgherd_data.t${relation.table?.id}_b${bucket}`] : []))
     for (const shard of holders(relation, change)) {
       const all = [qualified(relation.schema, relation.name), ...(relation.table.kind === 'distributed' ? leaves(shard) : [])]
-      const grantees = definition.grants.map((grant) => / TO (.*)$/.exec(grant)?.[1] ?? 'PUBLIC')
-      const revokes = all.flatMap((name) => [...new Set(['PUBLIC', ...grantees])].map((grantee) => `REVOKE ALL ON ${name} FROM ${grantee}`))
+      const { rows } = await change.onShard(shard, granteesQuery(qualified(relation.schema, relation.name)))
+      const revokes = all.flatMap((name) => rows.map(([grantee]) => `REVOKE ALL ON ${name} FROM ${grantee}`))
       await change.onShard(shard, [...revokes, ...grantStatements(relation, definition, group, shard)].join(';\n'))
     }
+  }
+}
+
+/** Everybody who has been granted something on a table or its columns, but its owner. */
+function granteesQuery(name: string): string {
+  const table = `${quoteLiteral(name)}::regclass`
+  return `SELECT DISTINCT CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END
+    FROM pg_class c, LATERAL (SELECT * FROM aclexplode(c.relacl)
+      UNION ALL SELECT e.* FROM pg_attribute a, aclexplode(a.attacl) e WHERE a.attrelid = c.oid) x
+    WHERE c.oid = ${table} AND x.grantee <> c.relowner`
+}
+
+/** The owner of a table owns its leaves and marker too: later changes come from that role. */
+async function carryOwner(relation: Relation, change: SchemaChange): Promise<void> {
+  const { table } = relation
+  if (table === undefined) return
+  const { owner } = await readDefinition(change, relation.oid)
+  const group = change.snapshot.groups.get(table.group ?? 0)
+  for (const shard of holders(relation, change)) {
+    const leaves = table.kind !== 'distributed' ? [] : (group?.owners ?? []).flatMap((id, bucket) => (id === shard ? [leafName(table.id, bucket)] : []))
+    const all = [qualified(relation.schema, relation.name), markerName(table), ...leaves]
+    await change.onShard(shard, all.map((name) => `ALTER TABLE ${name} OWNER TO ${quoteIdent(owner)}`).join('; '))
   }
 }
 
@@ -287,6 +307,8 @@ function refuseUnsupported(node: AnyNode): void {
     const type = (command as AnyNode).AlterTableCmd?.subtype ?? ''
     if (/RowSecurity/.test(type)) throw refuse('row-level security is not supported', hint)
   }
+  if (node.CreateStmt?.inhRelations !== undefined && node.CreateStmt.partbound === undefined) throw refuse('table inheritance is not supported', 'Declare partitions, or separate tables.')
+  if (node.CreateTrigStmt !== undefined) throw refuse('triggers are not supported yet', 'A trigger may read or write tables, which on a shard are not whole.')
   if (node.CreatePolicyStmt !== undefined) throw refuse('row-level security is not supported', hint)
   if (node.RuleStmt !== undefined) throw refuse('rules are not supported', hint)
   if (node.CreatePublicationStmt !== undefined || node.CreateSubscriptionStmt !== undefined) throw refuse('publications and subscriptions are not supported', hint)

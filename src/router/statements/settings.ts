@@ -8,6 +8,7 @@ import { runOnServer } from '../../executor/run-on-server.ts'
 import { readDataRow } from '../../protocol/row-description.ts'
 import type { AnyNode, FuncCall, SelectStmt, VariableSetStmt } from '../../sql/ast.ts'
 import { names } from '../../sql/ast.ts'
+import type { Settings } from '../../transaction/settings.ts'
 import { withSetting } from '../../transaction/settings.ts'
 import type { Handler } from './run-statement.ts'
 import type { Session } from '../session.ts'
@@ -27,12 +28,25 @@ export const runSet: Handler = async (statement, _args, _sink, session) => {
     if (modes.readOnly !== undefined) await apply(session, `SET default_transaction_read_only = ${modes.readOnly ? 'on' : 'off'}`, 'default_transaction_read_only', false, 'set', false)
     return done('SET')
   }
+  if (/^transaction_(isolation|read_only|deferrable)$/.test(name)) throw refuse(`SET ${name} is not supported`, 'Use SET TRANSACTION.')
   if (node.kind === 'VAR_SET_MULTI' && name === 'transaction snapshot') throw refuse('SET TRANSACTION SNAPSHOT is not supported across shards')
   const text = statement.source.text.replace(/;\s*$/, '')
   const isReset = node.kind === 'VAR_RESET' || node.kind === 'VAR_RESET_ALL' || node.kind === 'VAR_SET_DEFAULT'
   checkEncoding(name, node)
+  if (!isReset) checkValue(name, settingText(node))
   await apply(session, text, name, node.is_local === true, isReset ? 'reset' : 'set', node.kind === 'VAR_RESET_ALL')
   return done(isReset && node.kind !== 'VAR_SET_DEFAULT' ? 'RESET' : 'SET')
+}
+
+const settingText = (node: VariableSetStmt) => {
+  const constant = (node.args?.[0] as AnyNode | undefined)?.A_Const
+  return constant?.sval?.sval ?? String(constant?.ival?.ival ?? (constant?.boolval?.boolval === true ? 'on' : constant?.boolval === undefined ? 0 : 'off'))
+}
+
+/** Settings under which the router would read statements, or carry values, otherwise than PostgreSQL. */
+export function checkValue(name: string, value: string): void {
+  if (name === 'standard_conforming_strings' && !/^(on|true|1|yes)$/i.test(value)) throw refuse('standard_conforming_strings cannot be off', "Write E'...' for strings with escapes.")
+  if (name === 'extra_float_digits' && !(Number(value) >= 1)) throw refuse('extra_float_digits cannot be less than 1: values would lose digits on their way', 'Round them in the query.')
 }
 
 /** The router reads texts as UTF-8, as servers send them to it. */
@@ -71,13 +85,20 @@ async function apply(session: Session, text: string, name: string, isLocal: bool
   if (transaction.active) transaction.note(text, undefined, participant)
   if (!isLocal) {
     const initial = session.initialSettings.get(name)
-    if (all) transaction.settings = session.initialSettings
+    if (all) transaction.settings = keepRole(transaction.settings, session.initialSettings)
     else transaction.settings = withSetting(transaction.settings, name, kind === 'set' ? text : initial)
   }
   if (all || changesPath.has(name)) {
     session.searchPathTouched = transaction.active
     await readSearchPath(session)
   }
+}
+
+/** RESET ALL leaves the role as it is. */
+function keepRole(now: Settings, initial: Settings): Settings {
+  let settings = initial
+  for (const name of ['session_authorization', 'role']) if (now.has(name)) settings = withSetting(settings, name, now.get(name))
+  return settings
 }
 
 /** ParameterStatus only: the rows are not the client's. */
@@ -98,11 +119,13 @@ class ParameterSink extends NullSink {
   }
 }
 
-async function readSearchPath(session: Session): Promise<void> {
+export async function readSearchPath(session: Session): Promise<void> {
   const context = session.executionContext(await session.currentSnapshot())
   const sink = new RowsSink()
-  await runOnServer(session.services.catalog, { text: 'SHOW search_path', markers: [], writes: false }, noArguments, sink, context)
-  session.searchPathSetting = readDataRow(sink.rows[0] as Buffer, 0)[0]?.toString() ?? ''
+  await runOnServer(session.services.catalog, { text: `SELECT current_setting('search_path'), current_user`, markers: [], writes: false }, noArguments, sink, context)
+  const [path, user] = readDataRow(sink.rows[0] as Buffer, 0)
+  session.searchPathSetting = path?.toString() ?? ''
+  session.currentUser = user?.toString() ?? session.user
 }
 
 /** The end of a transaction may have taken a search_path back. */
@@ -128,6 +151,7 @@ export const runSetConfig: Handler = async (statement, args, sink, session) => {
   if (calls.length !== 1 || select.fromClause !== undefined || name === undefined || value === undefined || isLocal === undefined) {
     throw refuse('set_config is supported alone, with constants', 'Use SET.')
   }
+  checkValue(name.toLowerCase(), value)
   const local = isLocal === 't' || isLocal === 'true'
   const key = name.toLowerCase()
   const quoted = key.split('.').map((part) => `"${part.replaceAll('"', '""')}"`).join('.')

@@ -42,7 +42,9 @@ export const runTransactionStatement: Handler = async (statement, _args, _sink, 
       requireBlock(session, 'ROLLBACK TO SAVEPOINT')
       requireSavepoint(session, node.savepoint_name ?? '')
       await transaction.rollbackTo(node.savepoint_name ?? '')
+      for (const [name, cursor] of session.cursors) if (cursor.declaredAt >= transaction.journalLength) session.cursors.delete(name)
       if (session.schemaChanged) await reloadTransactionSnapshot(session)
+      await session.afterRollbackTo()
       return done('ROLLBACK')
     default:
       throw refuse('prepared transactions are used by pgherd itself', 'Use BEGIN and COMMIT: a commit over several shards is atomic.')
