@@ -11,6 +11,8 @@ import { leafName } from '../catalog/snapshot.ts'
 import { insertText } from '../planner/plan-insert.ts'
 import type { InsertRowsPlan, InsertSelectPlan } from '../planner/plan.ts'
 import { rowsTable } from '../planner/plan.ts'
+import { renderTimedText } from '../planner/rewrite.ts'
+import { storedKey, storedText } from './stored-key.ts'
 import { query } from '../shard/query.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments, serverById } from './context.ts'
@@ -21,7 +23,7 @@ import type { ResultSink } from './result-sink.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
 import { RowRouter } from './row-router.ts'
 import { runOnServer } from './run-on-server.ts'
-import { tagCount, withTransaction } from './scatter.ts'
+import { tagCount, transactionTime, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 import { runStatement, StatementFailure } from './statement-exchange.ts'
 
@@ -53,17 +55,26 @@ export async function executeInsertRows(plan: InsertRowsPlan, args: Arguments, s
     const [shard] = byShard.keys()
     return runOnServer(serverById(context, shard as number), { text: insertText(plan, parent, rows), markers, writes: true }, args, sink, context)
   }
+  const timed = plan.timeDefaults.length === 0 ? undefined : await withTime(plan, rows, context)
   return withTransaction(context, async () => {
     const results = await settleAll(
       [...byShard].map(async ([shard, own]) => {
         const collected = new RowsSink()
-        const end = await runOnServer(serverById(context, shard), { text: insertText(plan, parent, own), markers, writes: true }, args, collected, context)
+        const end = await runOnServer(serverById(context, shard), { text: insertText(timed?.plan ?? plan, parent, own.map((row) => timed?.rows.get(row) ?? row)), markers, writes: true }, args, collected, context)
         return { shard, collected, count: tagCount(end) }
       }),
     )
     if (plan.returning) sendInOrder(plan, rows, results, sink, (row) => group.owners[row.bucket ?? 0] ?? 0)
     return { kind: 'complete', tag: `INSERT 0 ${results.reduce((sum, one) => sum + one.count, 0)}` }
   })
+}
+
+/** The plan with its columns whose default is the time, and each row with the same time in them. */
+async function withTime(plan: InsertRowsPlan, rows: readonly FilledRow[], context: ExecutionContext): Promise<{ plan: InsertRowsPlan; rows: Map<FilledRow, FilledRow> }> {
+  const when = await transactionTime(context)
+  const values = plan.timeDefaults.map(({ pieces }) => renderTimedText({ pieces }, when))
+  const columns = [...plan.columns, ...plan.timeDefaults.map(({ column }) => column)]
+  return { plan: { ...plan, columns }, rows: new Map(rows.map((row) => [row, { ...row, values: [...row.values, ...values] }])) }
 }
 
 /** RETURNING gives rows in the order of VALUES, as one PostgreSQL does and ORMs rely on. */
@@ -100,7 +111,8 @@ async function fillRows(plan: InsertRowsPlan, args: Arguments, context: Executio
     const own = values[i] as string[]
     if (table?.kind !== 'distributed' || table.keyType === undefined) filled.push({ values: own, bucket: undefined })
     else {
-      const source = row.key ?? { kind: 'constant' as const, text: own[plan.keyColumn] ?? '' }
+      const type = plan.relation.columns.find((column) => column.name === table.keyColumn)?.type ?? ''
+      const source = storedKey(row.key ?? { kind: 'constant' as const, text: own[plan.keyColumn] ?? '' }, type, args)
       filled.push({ values: own, bucket: await bucketOf(source, table.keyType, buckets, args, context) })
     }
   }
@@ -221,7 +233,7 @@ async function insertBatches(plan: InsertSelectPlan, columns: readonly string[],
   const shardOf = (row: readonly (string | undefined)[]): number => {
     if (table?.kind !== 'distributed' || table.keyType === undefined || group === undefined) return table?.shard ?? catalogId
     const key = row[keyColumn]
-    const bucket = key === undefined ? bucketOfNull : bucketOfText(table.keyType, key, group.owners.length)
+    const bucket = key === undefined ? bucketOfNull : bucketOfText(table.keyType, storedText(key, relation.columns.find((column) => column.name === table.keyColumn)?.type ?? ''), group.owners.length)
     return group.owners[bucket ?? 0] ?? 0
   }
   const alias = quoteIdent(plan.alias ?? relation.name)

@@ -10,6 +10,7 @@ import { serverById } from './context.ts'
 import { lockEverywhere } from './insert.ts'
 import { copyField, decodeCopyField } from './copy-format.ts'
 import { NullSink } from './result-sink.ts'
+import { storedText } from './stored-key.ts'
 import { explainFailure, noteUse, requestFor } from './run-on-server.ts'
 import type { CopyInput } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, startCopyIn } from './statement-exchange.ts'
@@ -26,6 +27,7 @@ export class RowRouter {
   private readonly keyColumn: number
   private readonly inputs = new Map<number, { input: CopyInput; explain: (failure: unknown) => Promise<unknown> }>()
   private readonly owners: readonly number[]
+  private readonly keyTypeText: string
   private failure: SqlError | undefined
 
   constructor(relation: Relation, columns: readonly string[], markers: readonly string[], context: ExecutionContext) {
@@ -34,6 +36,7 @@ export class RowRouter {
     this.markers = markers
     this.context = context
     this.keyColumn = relation.table?.keyColumn === undefined ? -1 : columns.indexOf(relation.table.keyColumn)
+    this.keyTypeText = relation.columns.find((column) => column.name === relation.table?.keyColumn)?.type ?? ''
     this.owners = context.snapshot.groups.get(relation.table?.group ?? 0)?.owners ?? []
     this.sink = new RouterSink(this)
   }
@@ -89,7 +92,7 @@ export class RowRouter {
     const type = this.relation.table?.keyType
     if (type === undefined || this.keyColumn < 0) return this.owners[bucketOfNull] ?? 0
     const key = decodeCopyField(copyField(line, this.keyColumn))
-    const bucket = key === undefined ? bucketOfNull : bucketOfText(type, key, this.owners.length)
+    const bucket = key === undefined ? bucketOfNull : bucketOfText(type, storedText(key, this.keyTypeText), this.owners.length)
     if (bucket === undefined) this.failure ??= new SqlError('22P02', `invalid input syntax for type ${type}: "${key}"`)
     return this.owners[bucket ?? 0] ?? 0
   }

@@ -65,7 +65,7 @@ export function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: R
 }
 
 /** The time that now() gives in this transaction: the catalog's in a transaction, so that all statements have the same. */
-async function transactionTime(context: ExecutionContext): Promise<string> {
+export async function transactionTime(context: ExecutionContext): Promise<string> {
   const { transaction } = context
   if (transaction.state !== 'block') return new Date(context.clock.now()).toISOString()
   const lease = await transaction.lease(context.catalog)

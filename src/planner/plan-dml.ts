@@ -6,6 +6,7 @@ import { contains } from '../sql/ast.ts'
 import { qualified } from '../base/quote.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { StatementFacts } from './facts.ts'
+import { isConstantDefault } from './constant-default.ts'
 import { gatherSources, shardsOf } from './plan-gather.ts'
 import type { QueryPlan } from './plan.ts'
 import { catalogPlan, markersOf, oneShard, pinsSession, safeEverywhere, scatterPlan } from './plan-select.ts'
@@ -83,6 +84,7 @@ function everywhere(statement: Statement, facts: StatementFacts, relation: Relat
 
 function scatterDml(statement: Statement, facts: StatementFacts, context: NameContext, relation: Relation): QueryPlan | undefined {
   if (statement.node.MergeStmt !== undefined || facts.modifyingCte || facts.systemColumns.length > 0 || !safeEverywhere(facts)) return undefined
+  if (contains(statement.node, 'SetToDefault') && relation.columns.some((column) => !isConstantDefault(column, context))) return undefined
   if (relation.table?.kind !== 'distributed' || facts.tables.some((use) => use.relation.table?.kind === 'single')) return undefined
   const { members } = findTies(statement.node, context)
   if (members.length !== facts.tables.filter((use) => use.relation.table?.kind === 'distributed').length) return undefined
@@ -102,7 +104,7 @@ function broadcastDml(statement: Statement, facts: StatementFacts, context: Name
   if (facts.modifyingCte || facts.locking || facts.systemColumns.length > 0 || !safeEverywhere(facts) || others.length === 0) return undefined
   if (facts.tables.filter((use) => use.isTarget).length !== 1) return undefined
   if (node.MergeStmt !== undefined && relation.table?.kind !== 'single' && JSON.stringify(node).includes('"CMD_INSERT"')) return undefined
-  if (facts.usesTime) return undefined
+  if (facts.usesTime || contains(node, 'SetToDefault')) return undefined
   const target = facts.tables.find((use) => use.isTarget)
   const edits = target === undefined ? [] : qualify(statement, target.rangeVar, relation.schema, relation.name)
   const { fetches, text } = gatherSources(statement, facts, context, edits, (temporary) => `${hole}${temporary}${hole}`)

@@ -14,10 +14,10 @@ import { parseOne } from '../sql/parse.ts'
 import { findKeyword, nameEnd, nextToken, valuesSpans } from '../sql/scanner.ts'
 import { SourceText } from '../sql/source-text.ts'
 import type { StatementFacts } from './facts.ts'
-import { statementFacts } from './facts.ts'
 import { gatherSources } from './plan-gather.ts'
 import type { InsertRow, InsertRowsPlan, KeySource, QueryPlan } from './plan.ts'
 import { rowsTable } from './plan.ts'
+import { isConstantDefault, refuseNotedDefaults, timeDefault } from './constant-default.ts'
 import { refuseTargetsOnShards } from './plan-dml.ts'
 import { catalogPlan, pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
@@ -110,10 +110,7 @@ function insertRows(
 
   const added = relation.columns.filter((column) => column.sequence !== undefined && !columns.includes(column.name))
   const left = relation.columns.filter((column) => column.default !== undefined && !column.generated && column.sequence === undefined && !columns.includes(column.name))
-  for (const column of left) {
-    const [noted] = statementFacts(parseOne(`SELECT ${column.default}`), context).tableFunctions
-    if (noted !== undefined) throw refuse(`cannot use the default of column "${column.name}" (${noted})`)
-  }
+  refuseNotedDefaults(left, context)
   // A default that takes from a sequence and does more with it is the catalog's to compute.
   const computed = (column: Column) => column.sequence === undefined && /nextval\(/.test(column.default ?? '')
   const usesComputed = relation.columns.some((column) => {
@@ -167,6 +164,10 @@ function insertRows(
     rows,
     sequences,
     keyColumn,
+    timeDefaults: left.flatMap((column) => {
+      const pieces = timeDefault(column, context)
+      return pieces === undefined ? [] : [{ column: column.name, pieces }]
+    }),
     tail: tailText(source, insert, spans?.end),
     returning: insert.returningClause !== undefined,
     everyRowReturns: insert.onConflictClause === undefined,
@@ -209,12 +210,6 @@ export function insertText(plan: InsertRowsPlan, target: string, rows: readonly 
   return `INSERT INTO ${target} AS ${alias} (${columns}) VALUES ${rows.map((row) => `(${row.values.join(', ')})`).join(', ')} ${plan.tail}`
 }
 
-export function isConstantDefault(column: Column, context: NameContext): boolean {
-  if (column.default === undefined) return true
-  const facts = statementFacts(parseOne(`SELECT ${column.default}`), context)
-  return facts.volatile.length === 0 && !facts.usesTime && facts.catalogOnly.length === 0
-}
-
 /** Any INSERT: its rows are made in a temporary table on the catalog that has the target's columns and defaults. */
 function insertSelect(
   statement: Statement,
@@ -230,6 +225,7 @@ function insertSelect(
     throw refuse('ON CONFLICT of a reference table may give different values on each shard', 'Give constants.')
   }
   if (insert.override === 'OVERRIDING_USER_VALUE') throw refuse('OVERRIDING USER VALUE is not supported for computed rows', 'Leave the identity column out.')
+  refuseNotedDefaults(relation.columns.filter((column) => !column.generated && column.sequence === undefined), context)
   if (facts.locking) throw refuse('cannot lock rows in the SELECT of an INSERT across shards')
   if (insert.onConflictClause !== undefined && facts.parameters.size > 0 && hasParameters(insert.onConflictClause)) {
     throw refuse('cannot use parameters in ON CONFLICT of an INSERT whose rows are computed', 'Insert constants, or leave ON CONFLICT out.')

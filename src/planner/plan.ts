@@ -132,6 +132,8 @@ export interface InsertRowsPlan {
   /** Columns, by their place in `columns`, that the router takes from a sequence, in the rows where `rows` says so. */
   readonly sequences: readonly { readonly column: number; readonly sequence: string; readonly rows: readonly number[] }[]
   readonly keyColumn: number
+  /** Omitted columns whose default is the time, as text with a hole for it: rows on several shards must have the same. */
+  readonly timeDefaults: readonly { readonly column: string; readonly pieces: readonly string[] }[]
   /** Everything behind the rows: ON CONFLICT, RETURNING. */
   readonly tail: string
   readonly returning: boolean

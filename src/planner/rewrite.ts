@@ -72,7 +72,7 @@ const timeTypes: Readonly<Record<string, string>> = {
 }
 
 /** now() and its kin, in parentheses so that what follows them still applies. The column's name is kept by the caller. */
-function timeEdits(statement: Statement): Edit[] {
+export function timeEdits(statement: Statement): Edit[] {
   const { raw } = statement.source
   const edits: Edit[] = []
   walk(statement.node, (tree, key) => {

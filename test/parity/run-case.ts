@@ -1,7 +1,7 @@
 /**
  * Runs a file of statements on PostgreSQL and on the cluster, and names every statement whose answers differ.
  *
- * A *refusal* is SQLSTATE 0A000 from the cluster where PostgreSQL succeeded. What follows from a refusal (a table that was
+ * A *refusal* is SQLSTATE 0A000 from the cluster where PostgreSQL gave something else. What follows from a refusal (a table that was
  * never made, a transaction that is now failed) is told from real mistakes by a third run, the *witness*: PostgreSQL again,
  * with an error in the place of each refused statement. Where the cluster agrees with the witness, the difference is a
  * *consequence* of refusals; where it differs from both, it is a *bug*.
@@ -30,7 +30,7 @@ const refuse = "DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '0A000'; E
 export async function runCase(statements: readonly CaseStatement[], ports: Ports): Promise<Difference[]> {
   const texts = statements.map((statement) => statement.sql)
   const [expected, actual] = await Promise.all([runAll(ports.plain, texts), runAll(ports.cluster, texts)])
-  const refused = texts.map((_, i) => actual[i]?.error?.sqlstate === '0A000' && expected[i]?.error === undefined)
+  const refused = texts.map((_, i) => actual[i]?.error?.sqlstate === '0A000' && expected[i]?.error?.sqlstate !== '0A000')
   const witness = refused.includes(true) ? await runAll(ports.plain, texts.map((sql, i) => (refused[i] ? refuse : sql))) : expected
   return statements.flatMap((statement, i): Difference[] => {
     const [expectedOne, actualOne, witnessOne] = [expected[i], actual[i], witness[i]]

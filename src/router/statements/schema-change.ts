@@ -16,10 +16,12 @@ import { SchemaChange } from '../../executor/schema/schema-change.ts'
 import { dropStatements, grantStatements, holders, readDefinition } from '../../executor/schema/table-definition.ts'
 import { dropOnly } from '../../planner/edits.ts'
 import { statementFacts } from '../../planner/facts.ts'
+import { hole, renderTimedText, timeEdits } from '../../planner/rewrite.ts'
 import { resolveName } from '../../planner/resolve.ts'
 import type { AlterTableStmt, AnyNode, RangeVar } from '../../sql/ast.ts'
 import { names, tagOf, walk } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
+import { parseOne } from '../../sql/parse.ts'
 import { SourceText } from '../../sql/source-text.ts'
 import type { Session } from '../session.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
@@ -78,6 +80,7 @@ export async function reloadTransactionSnapshot(session: Session): Promise<void>
 
 async function carry(statement: Statement, change: SchemaChange, session: Session): Promise<StatementEnd> {
   const before = change.snapshot
+  refuseNotedFunctions(statement, before)
   const { shellText, asked } = placementOptions(statement, before)
   const end = await change.onCatalog(shellText)
   const after = await change.reload()
@@ -87,6 +90,16 @@ async function carry(statement: Statement, change: SchemaChange, session: Sessio
   for (const relation of created) await placeNewTable(relation.oid, asked?.(relation), change, notice)
   await noteFunctions(statement, change)
   return { kind: 'complete', tag: end.tag }
+}
+
+/** An operator, aggregate or cast made of a function that touches tables would call it unseen. */
+function refuseNotedFunctions({ node }: Statement, snapshot: Snapshot): void {
+  if (node.DefineStmt === undefined && node.CreateCastStmt === undefined && node.CreateDomainStmt === undefined) return
+  walk({ node }, (tree) => {
+    const name = typeof tree.sval === 'string' ? tree.sval : ''
+    const noted = snapshot.functions.get(name)?.find((one) => one.touchesTables !== undefined)
+    if (noted !== undefined) throw refuse(`cannot use function ${name} here: ${noted.touchesTables}`)
+  })
 }
 
 const isTable = (relation: Relation) => relation.relkind === 'r' || relation.relkind === 'p'
@@ -174,7 +187,21 @@ async function carryAlterTable(statement: Statement, before: Snapshot, change: S
   }
   const source = new SourceText(statement.source.text)
   const text = source.edited(dropOnly(source, alter.relation as RangeVar))
-  await change.onShards(holders(now, change), text)
+  const timed = added.filter((column) => column.default !== undefined && usesTime(column.default, change, session))
+  if (timed.length === 0) {
+    await change.onShards(holders(now, change), text)
+    return
+  }
+  // The rows that are there get one time on all shards, those to come their own.
+  const when = (await change.onCatalog(`SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'`)).rows[0]?.[0] ?? ''
+  const { node } = statement
+  const once = renderTimedText({ pieces: new SourceText(statement.source.text).edited([...dropOnly(source, alter.relation as RangeVar), ...timeEdits({ source, node })]).split(hole) }, when)
+  const later = timed.map((column) => `ALTER TABLE ${qualified(now.schema, now.name)} ALTER COLUMN ${quoteIdent(column.name)} SET DEFAULT ${column.default}`)
+  await change.onShards(holders(now, change), [once, ...later].join('; '))
+}
+
+function usesTime(expression: string, change: SchemaChange, session: Session): boolean {
+  return statementFacts(parseOne(`SELECT ${expression}`), session.nameContext(change.snapshot, [])).usesTime
 }
 
 const shellOnlyCommands = new Set(['AT_AddIdentity', 'AT_SetIdentity', 'AT_DropIdentity', 'AT_SetStatistics', 'AT_ClusterOn', 'AT_SetRelOptions', 'AT_ReplicaIdentity'])

@@ -136,6 +136,13 @@ export async function refreshSearchPath(session: Session): Promise<void> {
 }
 
 export const runShow: Handler = async (statement, args, sink, session) => {
+  const name = statement.node.VariableShowStmt?.name
+  if (name === 'transaction_read_only' && session.transaction.active) {
+    // The catalog's part of the transaction may write, for the sake of gathers; the session may not.
+    const text = `SELECT '${session.transaction.readOnly ? 'on' : 'off'}'::text AS transaction_read_only`
+    const end = await runOnServer(session.services.catalog, { text, markers: [], writes: false }, args, sink, session.executionContext(await session.currentSnapshot()))
+    return end.kind === 'complete' ? done('SHOW') : end
+  }
   const context = session.executionContext(await session.currentSnapshot())
   return runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false }, args, sink, context)
 }

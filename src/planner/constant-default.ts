@@ -1,0 +1,34 @@
+/** What a column's default is like, when it is left to a shard. */
+import { refuse } from '../base/errors.ts'
+import type { Column } from '../catalog/snapshot.ts'
+import { parseOne } from '../sql/parse.ts'
+import { SourceText } from '../sql/source-text.ts'
+import { statementFacts } from './facts.ts'
+import type { NameContext } from './resolve.ts'
+import { hole, timeEdits } from './rewrite.ts'
+
+/** Gives the same on every server, at any time. */
+export function isConstantDefault(column: Column, context: NameContext): boolean {
+  if (column.default === undefined) return true
+  const facts = statementFacts(parseOne(`SELECT ${column.default}`), context)
+  return facts.volatile.length === 0 && !facts.usesTime && facts.catalogOnly.length === 0
+}
+
+/** A default that calls a function over tables would see those of one server. */
+export function refuseNotedDefaults(columns: readonly Column[], context: NameContext): void {
+  for (const column of columns) {
+    if (column.default === undefined) continue
+    const [noted] = statementFacts(parseOne(`SELECT ${column.default}`), context).tableFunctions
+    if (noted !== undefined) throw refuse(`cannot use the default of column "${column.name}" (${noted})`, 'Give the value.')
+  }
+}
+
+/** A default that depends on the time, as text with a hole for it; undefined for others. */
+export function timeDefault(column: Column, context: NameContext): string[] | undefined {
+  if (column.default === undefined) return undefined
+  const text = `SELECT ${column.default}`
+  const node = parseOne(text)
+  if (!statementFacts(node, context).usesTime) return undefined
+  const source = new SourceText(text)
+  return source.edited(timeEdits({ source, node })).slice('SELECT '.length).split(hole)
+}
