@@ -156,7 +156,7 @@ export class PostgresServer {
     if (!fs.existsSync(file)) return
     const [pidLine, dirLine] = fs.readFileSync(file, 'utf8').split('\n')
     const pid = Number(pidLine)
-    if (dirLine !== this.dataDir || !exists(pid)) return
+    if (dirLine !== this.dataDir) return
     const giveUp = Date.now() + zombieMsMax
     if (isPostgres(pid)) process.kill(pid, 'SIGINT')
     // PostgreSQL takes even a dead process for living until its parent has seen it end.
@@ -165,6 +165,24 @@ export class PostgresServer {
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     if (exists(pid)) fs.rmSync(file, { force: true })
+    await this.endOrphans()
+  }
+
+  /** A backend may outlive its postmaster, busy; while it lives PostgreSQL does not start again on the same data. */
+  private async endOrphans(): Promise<void> {
+    if (!fs.existsSync('/proc/self/cwd')) return
+    const mine = () =>
+      fs.readdirSync('/proc').map(Number).filter((pid) => {
+        try {
+          return pid > 0 && isPostgres(pid) && fs.readlinkSync(`/proc/${pid}/cwd`) === this.dataDir
+        } catch {
+          return false // it has ended meanwhile
+        }
+      })
+    for (let pids = mine(); pids.length > 0; pids = mine()) {
+      for (const pid of pids) process.kill(pid, 'SIGKILL')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
   }
 
   private lastLogLine(): string {

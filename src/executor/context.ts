@@ -17,6 +17,8 @@ export interface ExecutionContext {
   readonly clock: Clock
   readonly database: string
   readonly user: string
+  /** The statement as the client sent it: positions in errors are positions in it. */
+  readonly text: string
   /** The session's last value of a sequence, for currval and lastval. */
   noteSequence(sequence: string, value: string): void
 }

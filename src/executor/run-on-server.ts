@@ -82,6 +82,26 @@ const firstUserOid = 16384
 const undefinedTable = '42P01'
 
 /** The error to throw for a failure: StaleLayout when trying again can help, else the SQL error in the user's names. */
+function withPosition(error: SqlError, position: string | undefined): SqlError {
+  const { position: _servers, ...fields } = error.fields
+  return new SqlError(fields.code, fields.message, { ...fields, position })
+}
+
+/**
+ * Where a place in a server's text is in the client's: what stands before all edits, and behind them, can be told; a place in
+ * between cannot, and is left out.
+ */
+export function clientPosition(client: string, server: string, position: string | undefined): string | undefined {
+  if (position === undefined || client === '' || client === server) return position
+  const at = Number(position) - 1
+  let before = 0
+  while (before < client.length && client[before] === server[before]) before++
+  if (at < before) return position
+  let after = 0
+  while (after < client.length - before && after < server.length - before && client.at(-1 - after) === server.at(-1 - after)) after++
+  return at >= server.length - after ? String(at - server.length + client.length + 1) : undefined
+}
+
 export async function explainFailure(
   failure: unknown,
   server: ServerAddress,
@@ -100,5 +120,6 @@ export async function explainFailure(
     }
     return new SqlError('40001', 'could not serialize access: the tables were moved during this transaction', { hint: 'Try the transaction again.' })
   }
-  return context.names.translateError(error, server, context.snapshot, context.user)
+  const translated = await context.names.translateError(error, server, context.snapshot, context.user)
+  return withPosition(translated, clientPosition(context.text, statement.text, error.fields.position))
 }

@@ -76,13 +76,12 @@ export class ShellNames {
   /** An error of a shard, with the user's names in it. */
   async translateError(error: SqlError, server: ServerAddress, snapshot: Snapshot, user: string): Promise<SqlError> {
     if (server.id === catalogId) return error
-    // The position is one in the shard's text, which is not the client's.
-    const { position: _shards, ...fields } = error.fields
+    const { fields } = error
     const texts = [fields.message, fields.detail, fields.constraint, fields.table, fields.where].join(' ')
     const leaf = /\bt(\d+)_b(\d+)/.exec(texts)
-    if (leaf === null) return new SqlError(fields.code, fields.message, fields)
+    if (leaf === null) return error
     const relation = [...snapshot.relations.values()].find((one) => one.table?.id === Number(leaf[1]))
-    if (relation === undefined) return new SqlError(fields.code, fields.message, fields)
+    if (relation === undefined) return error
     const constraint = fields.constraint === undefined ? undefined : await this.parentConstraint(fields.constraint, leaf[0], server, snapshot, user)
     const rename = (text: string | undefined) => {
       if (text === undefined) return undefined

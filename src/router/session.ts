@@ -136,9 +136,9 @@ export class Session {
     return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes }
   }
 
-  executionContext(snapshot: Snapshot): ExecutionContext {
+  executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, clock, catalog } = this.services
-    return { transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user, noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+    return { text, transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user, noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
   }
 
   /** Last in the map is the last that was taken. */
@@ -282,7 +282,7 @@ export class Session {
       }
       this.checkReadOnly(planned.plan)
       try {
-        return await executePlan(planned.plan, args, sink, this.executionContext(snapshot))
+        return await executePlan(planned.plan, args, sink, this.executionContext(snapshot, statement.source.text))
       } catch (error) {
         if (!(error instanceof StaleLayout)) throw error
         const fresh = this.transactionSnapshot === undefined ? await this.services.store.refresh(this.database) : snapshot

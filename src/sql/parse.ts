@@ -40,6 +40,7 @@ interface RawStatement {
 
 function parseTree(text: string): RawStatement[] {
   if (text.includes('\0')) throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8": 0x00')
+  if (/^[\s;]*$/.test(text)) return []
   try {
     return (parseSync(text).stmts ?? []) as RawStatement[]
   } catch (error) {

@@ -19,6 +19,8 @@ const firstSeed = Number(process.env['HOSTILE_SEED'] ?? 1)
 /** More than one client may make the router hold: buffers of sockets, queues, and V8's slack. */
 const slackBytesMax = 192 * MiB
 
+const hugeQuery = `SELECT length('${'x'.repeat(50 * MiB)}')`
+
 let router: RouterProcess
 let database: string
 let restingBytes: number
@@ -33,6 +35,8 @@ beforeAll(async () => {
   bystander = await RawClient.logIn(router.port, database)
   await succeed(bystander, 'CREATE TABLE innocents (id int PRIMARY KEY, note text)')
   await succeed(bystander, "INSERT INTO innocents SELECT i, 'note ' || i FROM generate_series(1, 500) i")
+  // The parser's memory grows to its largest text and stays so: that text comes before anything is measured.
+  await succeed(bystander, hugeQuery)
   restingBytes = router.residentBytes()
 })
 
@@ -50,7 +54,8 @@ afterEach(async () => {
   const fresh = await RawClient.logIn(router.port, database)
   expect(await firstValue(fresh, 'SELECT note FROM innocents WHERE id = 250')).toBe('note 250')
   // Garbage is collected when there is something to do: a little work goes on until the memory has come back.
-  while (router.residentBytes() > restingBytes + slackBytesMax) await succeed(fresh, 'SELECT * FROM innocents')
+  for (let work = 0; work < 2000 && router.residentBytes() > restingBytes + slackBytesMax; work++) await succeed(fresh, 'SELECT * FROM innocents')
+  expect(router.residentBytes()).toBeLessThan(restingBytes + slackBytesMax)
   fresh.socket.destroy()
 })
 
@@ -111,11 +116,8 @@ describe('messages that are none', () => {
 })
 
 describe('too much', () => {
-  test('a query of 50 MB', async () => {
-    const client = await logIn()
-    const answers = await client.ask(frontend.query(`SELECT length('${'x'.repeat(50 * MiB)}')`))
-    expect(codes(answers)).toEqual([])
-    expect(values(answers)).toEqual([String(50 * MiB)])
+  test('queries of 50 MB, one after the other', async () => {
+    for (let round = 0; round < 6; round++) expect(await succeed(await logIn(), hugeQuery)).toEqual([String(50 * MiB)])
   })
 
   test('an INSERT of 20,000 rows in one statement', async () => {
@@ -162,18 +164,19 @@ describe('two against each other', () => {
     await Promise.all([change(), change(), change()])
   })
 
-  test('a deadlock over two shards ends with 40P01 for one of them', async () => {
+  // Of six keys some lie on one shard with the first, where PostgreSQL sees the deadlock, and some do not.
+  test.each([2, 3, 4, 5, 6, 7])('a deadlock between the rows 1 and %i ends with 40P01 for one of two', async (key) => {
     const [one, other] = [await logIn(), await logIn()]
-    await succeed(one, 'BEGIN')
-    await succeed(other, 'BEGIN')
-    // Enough keys that they lie on more than one shard, whatever the ring does.
-    await succeed(one, 'UPDATE innocents SET note = note WHERE id <= 20')
-    await succeed(other, 'UPDATE innocents SET note = note WHERE id > 20 AND id <= 40')
-    const ends = await Promise.all([
-      one.ask(frontend.query('UPDATE innocents SET note = note WHERE id > 20 AND id <= 40'), frontend.query('COMMIT')),
-      other.ask(frontend.query('UPDATE innocents SET note = note WHERE id <= 20'), frontend.query('COMMIT')),
-    ])
-    expect(ends.map(codes).flat()).toEqual(['40P01'])
+    const change = (id: number) => frontend.query(`UPDATE innocents SET note = note WHERE id = ${id}`)
+    await one.ask(frontend.query('BEGIN'))
+    await other.ask(frontend.query('BEGIN'))
+    expect(codes([...(await one.ask(change(1))), ...(await other.ask(change(key)))])).toEqual([])
+    const crossed = [one.ask(change(key)), other.ask(change(1))]
+    const first = await Promise.race(crossed)
+    expect(codes(first)).toEqual(['40P01'])
+    one.send(frontend.query('ROLLBACK'))
+    other.send(frontend.query('ROLLBACK'))
+    expect((await Promise.all(crossed)).flatMap(codes)).toEqual(['40P01'])
   })
 })
 

@@ -116,7 +116,7 @@ export class RawClient {
   }
 
   private wake(): void {
-    for (const look of [...this.watchers]) look()
+    for (const look of this.watchers) look()
   }
 }
 
