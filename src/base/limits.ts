@@ -32,6 +32,7 @@ export const limits = {
   /** Prepared transactions of another router younger than this are taken to be in progress. */
   recoveryAgeMsMin: 5_000,
   recoveryEveryMs: 2_000,
+  deadlockEveryMs: 1_000,
   recoveryLockMsMax: 1_000,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,

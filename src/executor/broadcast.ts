@@ -14,7 +14,7 @@ import { copyInto, gatherRows } from './gather.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
-import { SharedSink, sumTags, withTransaction } from './scatter.ts'
+import { inOrder, SharedSink, sumTags, withTransaction } from './scatter.ts'
 import type { CopyInput, StatementEnd } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData } from './statement-exchange.ts'
 
@@ -28,7 +28,7 @@ export function executeBroadcast(plan: BroadcastPlan, args: Arguments, sink: Res
     const text = plan.pieces.map((piece, i) => (i === 0 ? piece : nameOf(plan.fetches[plan.uses[i - 1] ?? 0]) + piece)).join('')
     const shared = new SharedSink(sink)
     const statement = { text, markers: plan.markers, writes: true }
-    const ends = await settleAll(plan.shards.map((shard) => runOnServer(serverById(context, shard), statement, args, shared, context)))
+    const ends = await inOrder(plan.shards, (shard) => runOnServer(serverById(context, shard), statement, args, shared, context))
     const drops = plan.fetches.map((fetch) => `DROP TABLE ${nameOf(fetch)}`).join('; ')
     await settleAll(leases.map((lease) => query(lease.connection, drops)))
     return { kind: 'complete', tag: sumTags(ends) }

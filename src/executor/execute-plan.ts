@@ -63,8 +63,12 @@ function anyShard(context: ExecutionContext): number {
 
 async function executeGather(plan: GatherPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
-    const translate = await gatherRows(plan.fetches, args, context)
-    const statement = { text: plan.text, markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
+    // Rows that wait in a portal keep their tables: a gather beside it must have others.
+    const prefix = args.portal === '' ? 'pgherd_g' : `pgherd_p${context.clock.randomHex(4)}_`
+    const own = (sql: string) => sql.replaceAll('pgherd_g', prefix)
+    const fetches = plan.fetches.map((fetch) => ({ ...fetch, temporary: own(fetch.temporary) }))
+    const translate = await gatherRows(fetches, args, context)
+    const statement = { text: own(plan.text), markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
     return runOnServer(context.catalog, statement, { ...args, keep: false }, sink, context)
   })
 }

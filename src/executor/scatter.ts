@@ -41,10 +41,18 @@ export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: R
   if (plan.combine !== undefined) return combineRows(plan, text, shards, args, sink, context)
   const run = async (): Promise<StatementEnd> => {
     const shared = new SharedSink(sink)
-    const ends = await settleAll(shards.map((shard) => runOnServer(serverById(context, shard), { text, markers, writes }, args, shared, context)))
+    const on = (shard: number) => runOnServer(serverById(context, shard), { text, markers, writes }, args, shared, context)
+    const ends = writes ? await inOrder(shards, on) : await settleAll(shards.map(on))
     return { kind: 'complete', tag: sumTags(ends) }
   }
   return writes ? withTransaction(context, run) : run()
+}
+
+/** Writes lock rows shard by shard, in one order: two of them at once wait for each other on the first, and do not deadlock. */
+export async function inOrder<T>(shards: readonly number[], on: (shard: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = []
+  for (const shard of [...shards].sort((a, b) => a - b)) results.push(await on(shard))
+  return results
 }
 
 async function shardsFor(plan: ScatterPlan, args: Arguments, context: ExecutionContext): Promise<readonly number[]> {

@@ -1,4 +1,5 @@
 /** Reads the payloads of what a client sends. A payload that breaks its own format throws SqlError 08P01. */
+import { isUtf8 } from 'node:buffer'
 import { SqlError } from '../base/errors.ts'
 
 export interface ParseMessage {
@@ -31,7 +32,9 @@ export class PayloadReader {
   cstring(): string {
     const stop = this.buffer.indexOf(0, this.at)
     if (stop < 0) throw violation('a string is not ended')
-    const text = this.buffer.toString('utf8', this.at, stop)
+    const bytes = this.buffer.subarray(this.at, stop)
+    if (!isUtf8(bytes)) throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8"')
+    const text = bytes.toString('utf8')
     this.at = stop + 1
     return text
   }

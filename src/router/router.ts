@@ -8,6 +8,7 @@ import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
+import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
 import { Recovery } from '../transaction/recovery.ts'
 import { PlanCache } from './plan-cache.ts'
 import { RouterServer } from './server.ts'
@@ -45,13 +46,18 @@ export class Router {
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
-    const services: Services = { clock, log, store, pool, names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, credentials, catalog }
+    const services: Services = { clock, log, store, pool, names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
     await recovery.run()
     const stopRecovery = clock.every(limits.recoveryEveryMs, () => void recovery.run())
-    return new Router(port, server, services, recovery, stopRecovery)
+    const detector = new DeadlockDetector([catalog, ...shards], credentials, services.transactions, log)
+    const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
+    return new Router(port, server, services, recovery, () => {
+      stopRecovery()
+      stopDetector()
+    })
   }
 
   async stop(): Promise<void> {

@@ -5,6 +5,7 @@ import type { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Pool } from '../shard/pool.ts'
 import type { CommitContext } from '../transaction/commit.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import type { PlanCache } from './plan-cache.ts'
 
 /** What all sessions of a router share. */
@@ -16,6 +17,8 @@ export interface Services {
   readonly names: ShellNames
   readonly plans: PlanCache
   readonly commit: CommitContext
+  /** Of all sessions, for those who look for deadlocks. */
+  readonly transactions: Set<Transaction>
   readonly credentials: Credentials
   readonly catalog: ServerAddress
 }

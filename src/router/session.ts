@@ -82,6 +82,7 @@ export class Session {
     this.transaction = new Transaction(services.pool, options.database, options.user, services.commit)
     this.transaction.settings = options.initialSettings
     this.extended = new ExtendedProtocol(this)
+    services.transactions.add(this.transaction)
     stream.onEnd = () => this.transaction.cancel()
   }
 
@@ -100,6 +101,7 @@ export class Session {
       writeErrorFields(this.stream.out, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
     } finally {
       await this.transaction.abandon()
+      this.services.transactions.delete(this.transaction)
       this.stream.close()
     }
   }
@@ -181,8 +183,10 @@ export class Session {
     try {
       await this.extended.handle(message)
     } catch (error) {
+      if (error instanceof SqlError && error.fields.severity === 'FATAL') throw error
       await this.reportError(error)
-      this.failedBatch = true
+      if (message.type === Frontend.functionCall) this.readyForQuery()
+      else this.failedBatch = true
     }
   }
 
@@ -228,12 +232,22 @@ export class Session {
   /** Tells the client, and aborts the transaction as PostgreSQL would. */
   async reportError(given: unknown): Promise<void> {
     const error = given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given
-    const sqlError = asSqlError(error)
+    const sqlError = this.asReported(asSqlError(error))
     if (sqlError.code === 'XX000') this.services.log.warn(error instanceof Error ? (error.stack ?? error.message) : String(error))
     if (this.transaction.state === 'implicit') await this.rollback()
-    else if (this.transaction.state === 'block') this.transaction.failed = true
+    else if (this.transaction.state === 'block' && !this.transaction.failed) await this.transaction.fail()
     writeErrorFields(this.stream.out, 'E', sqlError.fields)
     this.stream.scheduleFlush()
+  }
+
+  /** A transaction that was cancelled to end a deadlock is told so. */
+  private asReported(error: SqlError): SqlError {
+    if (!this.transaction.isVictim || error.code !== '57014') return error
+    this.transaction.isVictim = false
+    return new SqlError('40P01', 'deadlock detected', {
+      detail: 'Transactions on several shards wait for each other.',
+      hint: 'Try the transaction again.',
+    })
   }
 
   async commit(): Promise<void> {

@@ -42,7 +42,7 @@ export class Connection {
 
   private readonly socket: net.Socket
   private readonly writer = new MessageWriter(4096)
-  private readonly queue: Exchange[] = []
+  private readonly queue: (Exchange | undefined)[] = []
   private head = 0
   private flushing = false
   private lost: SqlError | undefined
@@ -214,8 +214,13 @@ export class Connection {
       return
     }
     this.txStatus = buffer[start] as number
+    // The slot is emptied: what is done must not be kept alive.
+    this.queue[this.head] = undefined
     this.head++
-    if (this.head > 64 && this.head * 2 > this.queue.length) {
+    if (this.head === this.queue.length) {
+      this.queue.length = 0
+      this.head = 0
+    } else if (this.head > 64 && this.head * 2 > this.queue.length) {
       this.queue.splice(0, this.head)
       this.head = 0
     }
@@ -228,7 +233,7 @@ export class Connection {
     this.socket.destroySoon()
     const waiting = this.queue.splice(0).slice(this.head)
     this.head = 0
-    for (const exchange of waiting) exchange.onLost(this.lost)
+    for (const exchange of waiting) exchange?.onLost(this.lost)
     this.onClosed?.()
   }
 

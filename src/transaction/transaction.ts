@@ -60,7 +60,13 @@ export const defaultModes: TransactionModes = { text: '', readOnly: undefined, i
 
 export type TransactionState = 'none' | 'block' | 'implicit'
 
+let begun = 0
+
 export class Transaction {
+  /** Grows with each transaction of this router: the youngest has the largest. */
+  serial = 0
+  /** Chosen to end a deadlock: what it is told is 40P01. */
+  isVictim = false
   state: TransactionState = 'none'
   failed = false
   private modeTexts: string[] = []
@@ -92,6 +98,8 @@ export class Transaction {
 
   begin(state: 'block' | 'implicit', modes: TransactionModes = defaultModes): void {
     this.state = state
+    this.serial = ++begun
+    this.isVictim = false
     this.failed = false
     this.readOnly = this.readOnlyByDefault
     this.isolation = defaultIsolation(this.settings)
@@ -193,6 +201,23 @@ export class Transaction {
     this.failed = false
   }
 
+  /**
+   * An error in a block: as in PostgreSQL, what was done since the last savepoint is undone at once, on all servers, and its
+   * locks are free; the client has still to say how the block ends.
+   */
+  async fail(): Promise<void> {
+    this.failed = true
+    const savepoint = this.journal.findLast((entry) => entry.savepoint !== undefined)
+    if (savepoint !== undefined) {
+      const told = [...this.participants.values()].filter((participant) => participant.told.has(savepoint) && !participant.connection.isLost)
+      await Promise.all(told.map(({ connection }) => query(connection, `ROLLBACK TO ${savepoint.text}`).catch(() => connection.close())))
+      return
+    }
+    const touched = this.journal.some((entry) => entry.savepoint === undefined)
+    await Promise.all([...this.participants.values()].map(({ connection }) => rollbackOne(connection)))
+    this.letGo(touched)
+  }
+
   async releaseSavepoint(name: string): Promise<void> {
     const at = this.journal.findLastIndex((entry) => entry.savepoint === name)
     const savepoint = this.journal[at] as JournalEntry
@@ -221,6 +246,15 @@ export class Transaction {
     this.settings = this.settingsAtBegin
     await Promise.all([...this.participants.values()].map(({ connection }) => rollbackOne(connection)))
     this.end(changed)
+  }
+
+  get isBusy(): boolean {
+    return [...this.participants.values()].some(({ connection }) => connection.pendingExchanges > 0)
+  }
+
+  cancelAsVictim(): void {
+    this.isVictim = true
+    for (const { connection } of this.participants.values()) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 
   /** Cancels what runs now on any server. */
@@ -265,13 +299,18 @@ export class Transaction {
     return entries.map((entry) => (entry.savepoint === undefined ? entry.text : `SAVEPOINT ${entry.text}`))
   }
 
-  private end(settingsTouched: boolean): void {
+  private letGo(settingsTouched: boolean): void {
     for (const { connection } of this.participants.values()) {
       // SET inside a transaction stays, or not, by rules of its own: the next holder sets all anew.
       if (settingsTouched) connection.settings = undefined
+      this.inUse.delete(connection)
       this.giveBack(connection)
     }
     this.participants.clear()
+  }
+
+  private end(settingsTouched: boolean): void {
+    this.letGo(settingsTouched)
     this.journal = []
     this.state = 'none'
     this.failed = false

@@ -233,7 +233,7 @@ async function* clientData(session: Session): AsyncGenerator<Buffer> {
       case Frontend.sync:
         break
       default:
-        throw new SqlError('08P01', `unexpected message type ${message.type} during COPY from stdin`)
+        throw new SqlError('08P01', `unexpected message type ${message.type} during COPY from stdin`, { severity: 'FATAL' })
     }
   }
 }

@@ -1,6 +1,7 @@
 /** DECLARE, FETCH, MOVE, CLOSE: a cursor is on the one server that has its rows, or on the catalog over gathered ones. */
 import { refuse, SqlError } from '../../base/errors.ts'
-import { noArguments, serverById } from '../../executor/context.ts'
+import type { Arguments } from '../../executor/context.ts'
+import { serverById } from '../../executor/context.ts'
 import { gatherRows } from '../../executor/gather.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
@@ -13,7 +14,7 @@ import type { Handler } from './run-statement.ts'
 
 const cursorHold = 0x20 // CURSOR_OPT_HOLD (parsenodes.h)
 
-export const declareCursor: Handler = async (statement, _args, sink, session) => {
+export const declareCursor: Handler = async (statement, args, sink, session) => {
   const node = statement.node.DeclareCursorStmt
   const name = node?.portalname ?? ''
   const hold = ((node?.options ?? 0) & cursorHold) !== 0
@@ -26,28 +27,28 @@ export const declareCursor: Handler = async (statement, _args, sink, session) =>
   if (query === undefined) throw refuse('cannot read the query of the cursor')
   const head = `${source.between(0, keyword?.end ?? 0)} `
   const snapshot = await session.currentSnapshot()
-  const { plan } = planStatement(query, session.nameContext(snapshot, []), hold ? 'catalog' : 'one-server')
+  const { plan } = planStatement(query, session.nameContext(snapshot, args.types), hold ? 'catalog' : 'one-server')
   const context = session.executionContext(snapshot)
   return withTransaction(context, async () => {
     if (plan.kind === 'one-shard') {
       const { route, text, markers } = plan
       const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
-      const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, noArguments, context) : undefined
+      const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, args, context) : undefined
       const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
       session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength })
-      return runOnServer(serverById(context, server), { text: head + renderLeafText(text, bucket), markers, writes: false }, noArguments, sink, context)
+      return runOnServer(serverById(context, server), { text: head + renderLeafText(text, bucket), markers, writes: false }, own(args), sink, context)
     }
     let text = plan.kind === 'catalog' ? plan.text : ''
     if (plan.kind === 'gather') {
       // Tables of its own: those of a later gather must not replace what an open cursor reads.
       const prefix = `pgherd_c${session.newCursorNumber()}_`
-      const own = (sql: string) => sql.replaceAll('pgherd_g', prefix)
-      await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: own(fetch.temporary) })), noArguments, context)
-      text = own(plan.text)
+      const renamed = (sql: string) => sql.replaceAll('pgherd_g', prefix)
+      await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: renamed(fetch.temporary) })), args, context)
+      text = renamed(plan.text)
     }
     session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength })
     const declared = { text: head + text, markers: [], writes: false, cannotPrepare: true, pins: hold }
-    return runOnServer(session.services.catalog, declared, noArguments, sink, context)
+    return runOnServer(session.services.catalog, declared, own(args), sink, context)
   })
 }
 
@@ -73,4 +74,9 @@ export const closeCursor: Handler = async (statement, args, sink, session) => {
   if (cursor === undefined) throw new SqlError('34000', `cursor "${name}" does not exist`)
   session.cursors.delete(name)
   return close(cursor.server)
+}
+
+/** DECLARE takes the parameters of its query; it gives no rows itself. */
+function own(args: Arguments): Arguments {
+  return { ...args, keep: false, portal: '', rowsMax: 0, bind: { ...args.bind, resultFormats: [] } }
 }
