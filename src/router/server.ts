@@ -96,7 +96,7 @@ export class RouterServer {
 
   private cancel(pid: number, secret: Buffer): void {
     const client = this.clients.get(pid)
-    if (client?.secret.equals(secret) === true) client.session.transaction.cancel()
+    if (client?.secret.equals(secret) === true) client.session.cancel()
   }
 
   private async start(socket: net.Socket, minor: number, parameters: ReadonlyMap<string, string>, rest: Buffer): Promise<void> {

@@ -44,6 +44,9 @@ export interface SessionOptions {
   readonly searchPath: string
 }
 
+const cancelAgainMs = 100
+const cancelTimesMax = 20
+
 export class Session {
   readonly services: Services
   readonly stream: ClientStream
@@ -65,6 +68,10 @@ export class Session {
   private temporaryTouched = false
   private readonly reported = new Map<string, string>()
   private failedBatch = false
+  /** How often the client has been told that the next query may come. */
+  private answered = 0
+  /** Between a client's message and the answer to it. A cancel request outside of that means nothing. */
+  private working = false
   private cursorNumber = 0
 
   newCursorNumber(): number {
@@ -86,6 +93,21 @@ export class Session {
     stream.onEnd = () => this.transaction.cancel()
   }
 
+  /**
+   * A cancel request, repeated while the statement runs: a server that had not begun its part yet would not have felt the
+   * first.
+   */
+  cancel(): void {
+    const at = this.answered
+    let left = cancelTimesMax
+    const again = () => {
+      if (!this.working || this.answered !== at || this.stream.isEnded || left-- === 0) return
+      this.transaction.cancel()
+      this.services.clock.after(cancelAgainMs, again)
+    }
+    again()
+  }
+
   /** Serves the client until it leaves. */
   async run(): Promise<void> {
     try {
@@ -94,6 +116,7 @@ export class Session {
         const message = next instanceof Promise ? await next : next
         if (message === undefined || message.type === Frontend.terminate) return
         checkGarbage(message)
+        this.working = true
         if (message.type === Frontend.query) await this.simpleQuery(message)
         else await this.extendedMessage(message)
       }
@@ -168,6 +191,8 @@ export class Session {
   }
 
   readyForQuery(): void {
+    this.answered++
+    this.working = false
     const { transaction } = this
     const status = transaction.state !== 'block' ? 'I' : transaction.failed ? 'E' : 'T'
     this.stream.out.begin('Z').string(status).end()
