@@ -1,6 +1,8 @@
 /** What PostgreSQL says of a statement before it runs: asked from the shell, which has the user's whole schema. */
 import { readError } from '../protocol/error-fields.ts'
 import { Backend } from '../protocol/message-types.ts'
+import { serverById } from '../executor/context.ts'
+import type { MessageWriter } from '../protocol/message-writer.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
 import { readRowDescription } from '../protocol/row-description.ts'
 import type { SqlError } from '../base/errors.ts'
@@ -50,7 +52,36 @@ async function ask(session: Session, text: string, types: readonly number[]): Pr
   }
 }
 
+/** The columns of a cursor, from the server that it is on. */
+export async function describeCursor(session: Session, name: string, serverId: number): Promise<readonly FieldDescription[] | undefined> {
+  const { transaction, services } = session
+  const snapshot = await session.currentSnapshot()
+  const server = serverById(session.executionContext(snapshot), serverId)
+  const lease = await transaction.lease(server)
+  try {
+    const { fields } = await exchange(lease.connection, (writer) => {
+      for (const command of lease.prelude) writeCommand(writer, command)
+      writeDescribe(writer, 'P', name)
+      writeSync(writer)
+    })
+    if (fields === undefined || serverId === 0) return fields
+    const translate = services.names.translation(server, snapshot) ?? (await services.names.loadTranslation(server, snapshot, session.user))
+    return translate(fields)
+  } finally {
+    transaction.release(lease)
+  }
+}
+
 function askOn(connection: Connection, prelude: readonly string[], text: string, types: readonly number[]): Promise<Answer> {
+  return exchange(connection, (writer) => {
+    for (const command of prelude) writeCommand(writer, command)
+    writeParse(writer, '', text, types)
+    writeDescribe(writer, 'S', '')
+    writeSync(writer)
+  })
+}
+
+function exchange(connection: Connection, write: (writer: MessageWriter) => void): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let parameterTypes: number[] = []
     let fields: FieldDescription[] | undefined
@@ -66,12 +97,7 @@ function askOn(connection: Connection, prelude: readonly string[], text: string,
         onReady: () => (error === undefined ? resolve({ parameterTypes, fields }) : reject(error)),
         onLost: reject,
       },
-      (writer) => {
-        for (const command of prelude) writeCommand(writer, command)
-        writeParse(writer, '', text, types)
-        writeDescribe(writer, 'S', '')
-        writeSync(writer)
-      },
+      write,
     )
   })
 }

@@ -17,7 +17,7 @@ import type { Statement } from '../sql/parse.ts'
 import type { BindValues } from '../shard/requests.ts'
 import type { ClientSink } from './client-sink.ts'
 import type { ClientMessage } from './client-stream.ts'
-import { describeStatement } from './describe-statement.ts'
+import { describeCursor, describeStatement } from './describe-statement.ts'
 import type { StatementDescription } from './plan-cache.ts'
 import type { Session } from './session.ts'
 
@@ -166,6 +166,14 @@ export class ExtendedProtocol {
       return
     }
     const portal = this.portals.get(name)
+    const cursor = this.session.cursors.get(name)
+    if (portal === undefined && cursor !== undefined) {
+      // A cursor of DECLARE is a portal too.
+      const fields = await describeCursor(this.session, name, cursor.server)
+      if (fields === undefined) out.begin('n').end()
+      else writeRowDescription(out, fields)
+      return
+    }
     if (portal === undefined) throw new SqlError('34000', `portal "${name}" does not exist`)
     const next = await this.session.stream.peek()
     // With Execute right behind it, the server that runs the statement describes it in the same round trip.

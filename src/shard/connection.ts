@@ -35,6 +35,8 @@ export class Connection {
   backendPid = 0
   secret = Buffer.alloc(0)
   txStatus = txIdle
+  /** A cancel request on its way: what runs next here must wait for it, or it would be what is cancelled. */
+  cancelling: Promise<void> | undefined
   /** Called when the connection ends, for whatever reason. */
   onClosed: (() => void) | undefined
   /** NotificationResponse frames go here, with their payload. */
@@ -157,6 +159,14 @@ export class Connection {
 
   /** Asks the server to cancel what this connection is doing, over a connection of its own (CancelRequest). */
   cancel(): Promise<void> {
+    const sent = this.sendCancel().then(() => {
+      if (this.cancelling === sent) this.cancelling = undefined
+    })
+    this.cancelling = sent
+    return sent
+  }
+
+  private sendCancel(): Promise<void> {
     return new Promise((resolve) => {
       const socket = net.connect(this.server.port, this.server.host)
       const message = Buffer.alloc(12 + this.secret.length)

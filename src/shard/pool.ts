@@ -62,6 +62,10 @@ export class Pool {
   release(connection: Connection): void {
     const slot = this.slots.get(this.slotOf.get(connection) ?? '')
     if (slot === undefined || connection.isLost) return
+    if (connection.cancelling !== undefined) {
+      void connection.cancelling.then(() => this.release(connection))
+      return
+    }
     if (this.closed || connection.txStatus !== txIdle || connection.pendingExchanges > 0) {
       connection.close()
       return

@@ -133,7 +133,10 @@ export class Transaction {
   /** Outside a transaction: a pooled connection. Inside: the server's participant, which it becomes by this. */
   async lease(server: ServerAddress): Promise<Lease> {
     const known = this.participants.get(server.id)
-    if (known !== undefined) this.inUse.add(known.connection)
+    if (known !== undefined) {
+      await known.connection.cancelling
+      this.inUse.add(known.connection)
+    }
     if (known !== undefined) return { connection: known.connection, prelude: this.untold(known), participant: known }
     if (this.active && this.isolation === 'serializable' && server.id !== catalogId && [...this.participants.keys()].some((id) => id !== catalogId)) {
       throw new SqlError('0A000', 'a SERIALIZABLE transaction cannot span shards', { hint: 'Use REPEATABLE READ, or keep the transaction to one shard.' })
