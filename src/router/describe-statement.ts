@@ -17,7 +17,7 @@ import type { Session } from './session.ts'
 export async function describeStatement(session: Session, statement: Statement, types: readonly number[]): Promise<StatementDescription> {
   const snapshot = await session.currentSnapshot()
   const { descriptions } = session.services.plans
-  const key = planKey(statement.source.text, snapshot, [session.searchPathSetting], types)
+  const key = planKey(statement.source.text, snapshot, [...session.nameContext(snapshot, types).searchPath, session.currentUser], types)
   const known = session.temporary.size === 0 ? descriptions.get(key) : undefined
   if (known !== undefined) return known
   const description = { ...(await ask(session, statement.source.text, types)), version: snapshot.version }
