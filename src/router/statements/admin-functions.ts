@@ -14,9 +14,9 @@ import type { AnyNode, FuncCall } from '../../sql/ast.ts'
 import { names } from '../../sql/ast.ts'
 import { parseOne } from '../../sql/parse.ts'
 import type { Session } from '../session.ts'
-import { distributedBy } from './placement-options.ts'
+import { distributedBy } from '../schema/placement-options.ts'
 import type { Handler } from './run-statement.ts'
-import { changeSchema } from './schema-change.ts'
+import { changeSchema } from '../schema/change-schema.ts'
 
 type Work = (call: Call, change: SchemaChange, session: Session) => Promise<void>
 

@@ -4,7 +4,7 @@ import { quoteIdent } from '../../base/quote.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import type { AnyNode, TransactionStmt } from '../../sql/ast.ts'
 import type { TransactionModes } from '../../transaction/transaction.ts'
-import { reloadTransactionSnapshot } from './schema-change.ts'
+import { reloadTransactionSnapshot } from '../schema/change-schema.ts'
 import type { Handler } from './run-statement.ts'
 import type { Session } from '../session.ts'
 

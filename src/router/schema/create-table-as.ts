@@ -11,8 +11,8 @@ import { placeNewTable } from '../../executor/schema/place-table.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { findKeyword } from '../../sql/scanner.ts'
-import type { Handler } from './run-statement.ts'
-import { changeSchema } from './schema-change.ts'
+import type { Handler } from '../statements/run-statement.ts'
+import { changeSchema } from './change-schema.ts'
 
 export const createTableAs: Handler = async (statement, _args, _sink, session) => {
   const node = statement.node.CreateTableAsStmt

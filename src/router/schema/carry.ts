@@ -1,0 +1,99 @@
+/**
+ * Carries a schema change from the shell to the shards.
+ *
+ * What a change did to tables is seen by comparing the shell before and after, so that whatever a statement drags along
+ * (CASCADE, serial, inherited names) is carried too. Tables on shards are made from the shell's own definitions.
+ */
+import { refuse } from '../../base/errors.ts'
+import { qualified, quoteLiteral } from '../../base/quote.ts'
+import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
+import { placeNewTable } from '../../executor/schema/place-table.ts'
+import type { SchemaChange } from '../../executor/schema/schema-change.ts'
+import { dropStatements, holders } from '../../executor/schema/table-definition.ts'
+import type { StatementEnd } from '../../executor/statement-exchange.ts'
+import type { AnyNode, RangeVar } from '../../sql/ast.ts'
+import { tagOf, walk } from '../../sql/ast.ts'
+import type { Statement } from '../../sql/parse.ts'
+import type { Session } from '../session.ts'
+import { carryAlterTable } from './carry-alter-table.ts'
+import { carryDrop } from './carry-drop.ts'
+import { carryGrants } from './carry-grants.ts'
+import { carryIndex } from './carry-index.ts'
+import { carryRename } from './carry-rename.ts'
+import { carryTruncate } from './carry-truncate.ts'
+import { noteFunctions } from './function-notes.ts'
+import { placementOptions } from './placement-options.ts'
+
+export async function carry(statement: Statement, change: SchemaChange, session: Session): Promise<StatementEnd> {
+  const before = change.snapshot
+  refuseNotedFunctions(statement, before)
+  const { shellText, asked } = placementOptions(statement, before)
+  const end = await change.onCatalog(shellText)
+  const after = await change.reload()
+  const notice = (message: string) => session.notice('00000', message)
+  await carryObjects(statement, before, after, change, session)
+  const created = [...after.relations.values()].filter((relation) => isTable(relation) && !before.relationsByOid.has(relation.oid))
+  for (const relation of created) await placeNewTable(relation.oid, asked?.(relation), change, notice)
+  await noteFunctions(statement, change)
+  return { kind: 'complete', tag: end.tag }
+}
+
+/** An operator, aggregate or cast made of a function that touches tables would call it unseen. */
+function refuseNotedFunctions({ node }: Statement, snapshot: Snapshot): void {
+  if (node.DefineStmt === undefined && node.CreateCastStmt === undefined && node.CreateDomainStmt === undefined) return
+  walk({ node }, (tree) => {
+    const name = typeof tree.sval === 'string' ? tree.sval : ''
+    const noted = snapshot.functions.get(name)?.find((one) => one.touchesTables !== undefined)
+    if (noted !== undefined) throw refuse(`cannot use function ${name} here: ${noted.touchesTables}`)
+  })
+}
+
+const isTable = (relation: Relation) => relation.relkind === 'r' || relation.relkind === 'p'
+
+/** Carries a change of what existed before to the shards. */
+async function carryObjects(statement: Statement, before: Snapshot, after: Snapshot, change: SchemaChange, session: Session): Promise<void> {
+  const notice = (message: string) => session.notice('00000', message)
+  for (const relation of before.relations.values()) {
+    const now = after.relationsByOid.get(relation.oid)
+    if (relation.table === undefined) continue
+    if (now === undefined) {
+      await change.onShards(holders(relation, change), dropStatements(relation).join(';\n'))
+      await change.onCatalog(`DELETE FROM pgherd.placement WHERE oid = ${relation.oid}`)
+    } else await carryName(relation, now, change)
+  }
+  const { node } = statement
+  const tag = tagOf(node)
+  if (tag === 'AlterTableStmt') return carryAlterTable(statement, before, change, session, notice)
+  if (tag === 'IndexStmt') return carryIndex(node.IndexStmt?.relation as RangeVar, before, change, session, notice)
+  if (tag === 'RenameStmt') return carryRename(statement, before, change, session)
+  if (tag === 'TruncateStmt') return carryTruncate(statement, before, change, session)
+  if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_TABLE') return carryGrants(node.GrantStmt.objects as AnyNode[], before, change, session)
+  if (tag === 'AlterObjectSchemaStmt' && node.AlterObjectSchemaStmt?.relation !== undefined) return // seen by comparing
+  if (tag === 'DropStmt') return carryDrop(statement, change)
+  if (onShellOnly.has(tag) || tag === 'CreateStmt') return
+  await change.onShards(change.shardIds, withSettings(statement.source.text))
+}
+
+/** What shards do not have: views are expanded, sequences are the catalog's, comments are for people. */
+const onShellOnly = new Set(['ViewStmt', 'CreateSeqStmt', 'AlterSeqStmt', 'CommentStmt', 'RuleStmt', 'CreateStatsStmt', 'SecLabelStmt', 'AlterStatsStmt'])
+
+/** Functions may name tables that a shard does not have. */
+function withSettings(text: string): string {
+  return `SET LOCAL check_function_bodies = off; ${text}`
+}
+
+async function carryName(relation: Relation, now: Relation, change: SchemaChange): Promise<void> {
+  const statements: string[] = []
+  if (now.name !== relation.name) statements.push(`ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO "${now.name.replaceAll('"', '""')}"`)
+  if (now.schema !== relation.schema && !(await schemaRenamed(relation.schema, now.schema, change))) {
+    statements.push(`ALTER TABLE ${qualified(relation.schema, now.name)} SET SCHEMA "${now.schema.replaceAll('"', '""')}"`)
+  }
+  if (statements.length > 0) await change.onShards(holders(now, change), statements.join(';\n'))
+}
+
+/** ALTER SCHEMA ... RENAME is carried as such. */
+async function schemaRenamed(from: string, to: string, change: SchemaChange): Promise<boolean> {
+  const [shard] = change.shardIds
+  const { rows } = await change.onShard(shard ?? 0, `SELECT nspname FROM pg_namespace WHERE nspname IN (${quoteLiteral(from)}, ${quoteLiteral(to)})`)
+  return !rows.some(([name]) => name === to)
+}

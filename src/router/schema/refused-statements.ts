@@ -1,0 +1,22 @@
+/** Schema statements that cannot be done rightly here, each with its reason. */
+import { refuse } from '../../base/errors.ts'
+import type { AlterTableStmt, AnyNode } from '../../sql/ast.ts'
+
+export function refuseUnsupported(node: AnyNode): void {
+  const hint = 'See docs/sql-support.md.'
+  const alter = node.AlterTableStmt as AlterTableStmt | undefined
+  for (const command of alter?.cmds ?? []) {
+    const type = (command as AnyNode).AlterTableCmd?.subtype ?? ''
+    if (/RowSecurity/.test(type)) throw refuse('row-level security is not supported', hint)
+  }
+  if (node.CreateStmt?.inhRelations !== undefined && node.CreateStmt.partbound === undefined) throw refuse('table inheritance is not supported', 'Declare partitions, or separate tables.')
+  if (node.CreateTrigStmt !== undefined) throw refuse('triggers are not supported yet', 'A trigger may read or write tables, which on a shard are not whole.')
+  if (node.CreatePolicyStmt !== undefined) throw refuse('row-level security is not supported', hint)
+  if (node.RuleStmt !== undefined) throw refuse('rules are not supported', hint)
+  if (node.CreatePublicationStmt !== undefined || node.CreateSubscriptionStmt !== undefined) throw refuse('publications and subscriptions are not supported', hint)
+  if (node.CreateForeignTableStmt !== undefined) throw refuse('foreign tables are not supported', hint)
+  if (node.RefreshMatViewStmt !== undefined) throw refuse('materialized views are not supported', hint)
+  if (node.CreateTableAsStmt?.objtype === 'OBJECT_MATVIEW') throw refuse('materialized views are not supported', hint)
+  if (node.CreateEventTrigStmt !== undefined) throw refuse('event triggers are not supported', hint)
+  if (node.AlterSystemStmt !== undefined) throw refuse('ALTER SYSTEM is not supported', 'Change the settings of each server.')
+}

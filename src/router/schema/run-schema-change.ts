@@ -1,0 +1,33 @@
+/** Schema changes: on the shell as they were sent, then on the shards, in one transaction. */
+import { SqlError, refuse } from '../../base/errors.ts'
+import { runOnServer } from '../../executor/run-on-server.ts'
+import type { Statement } from '../../sql/parse.ts'
+import type { Handler } from '../statements/run-statement.ts'
+import { carry } from './carry.ts'
+import { changeSchema } from './change-schema.ts'
+import { createTableAs } from './create-table-as.ts'
+import { createDatabase, dropDatabase } from './databases.ts'
+import { refuseUnsupported } from './refused-statements.ts'
+import { isTemporary, refuseTemporaryView } from './temporary-objects.ts'
+
+export const runSchemaChange: Handler = async (statement, args, sink, session) => {
+  const { node } = statement
+  if (session.transaction.readOnlyNow) throw new SqlError('25006', `cannot execute ${commandName(statement)} in a read-only transaction`)
+  if (node.CreatedbStmt !== undefined) return createDatabase(statement, session)
+  if (node.DropdbStmt !== undefined) return dropDatabase(statement, session)
+  if (node.DoStmt !== undefined || node.CallStmt !== undefined) throw refuse('DO and CALL are not supported across shards', 'Send the statements themselves.')
+  refuseUnsupported(node)
+  if (await isTemporary(node, session)) {
+    await refuseTemporaryView(node, session)
+    const context = session.executionContext(await session.currentSnapshot())
+    const end = await runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false, pins: true, cannotPrepare: true }, args, sink, context)
+    await session.refreshTemporary()
+    return end
+  }
+  if (node.CreateTableAsStmt !== undefined || node.SelectStmt?.intoClause !== undefined) return createTableAs(statement, args, sink, session)
+  return changeSchema(session, (change) => carry(statement, change, session))
+}
+
+function commandName(statement: Statement): string {
+  return statement.source.text.trim().split(/\s+/).slice(0, 2).join(' ').toUpperCase()
+}
