@@ -96,7 +96,7 @@ class Collector {
 
   private note(tree: Tree, key: string, ctes: ReadonlySet<string>): void {
     if (typeof tree.relname === 'string' && typeof tree.relpersistence === 'string') this.relation(tree as RangeVar, key, ctes)
-    else if (key === 'FuncCall') this.functionCall(names(tree.funcname as AnyNode[]), tree.over !== undefined)
+    else if (key === 'FuncCall' || key === 'funccall') this.functionCall(names(tree.funcname as AnyNode[]), tree.over !== undefined)
     else if (key === 'SQLValueFunction') {
       if (/CURRENT_(DATE|TIME)|LOCALTIME/.test(String(tree.op))) this.usesTime = true
     } else if (key === 'TypeCast') {

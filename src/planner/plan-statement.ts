@@ -31,7 +31,7 @@ export type RowsFrom = 'anywhere' | 'one-server' | 'catalog'
 /** Functions that run SQL given as text, or read a table given by name: on the shell they would find it empty. */
 const sqlAsText = /^(query_to_xml.*|table_to_xml.*|schema_to_xml.*|database_to_xml.*|cursor_to_xml.*|ts_stat|ts_rewrite|dblink.*|crosstab.*|connectby)$/
 
-function refuseSqlAsText(facts: StatementFacts): void {
+export function refuseSqlAsText(facts: StatementFacts): void {
   const found = facts.functionNames.find((name) => sqlAsText.test(name))
   if (found !== undefined) throw refuse(`${found} is not supported: it would read tables on the catalog, where they are empty`, 'Write its query into the statement.')
 }

@@ -65,6 +65,8 @@ export class Session {
   transactionSnapshot: Snapshot | undefined
   schemaChanged = false
   searchPathTouched = false
+  /** Statements of a DO block run again: what the shell says of them has been told. */
+  replaying = false
   private temporaryTouched = false
   private readonly reported = new Map<string, string>()
   private failedBatch = false

@@ -25,7 +25,8 @@ export class SchemaChange {
   /** Before the change; newer after each `reload`. */
   snapshot: Snapshot
   private readonly builtins: Builtins
-  private readonly onNotice: (fields: SqlErrorFields) => void
+  /** Tells the client what the shell had to say. */
+  readonly onNotice: (fields: SqlErrorFields) => void
 
   private constructor(context: ExecutionContext, builtins: Builtins, onNotice: (fields: SqlErrorFields) => void) {
     this.context = context
@@ -54,8 +55,8 @@ export class SchemaChange {
   }
 
   /** Runs statements on the shell; its notices go to the client. */
-  onCatalog(sql: string): Promise<QueryResult> {
-    return this.run(this.context.catalog, sql, this.onNotice)
+  onCatalog(sql: string, onNotice = this.onNotice): Promise<QueryResult> {
+    return this.run(this.context.catalog, sql, onNotice)
   }
 
   async onShard(id: number, sql: string): Promise<QueryResult> {

@@ -12,7 +12,7 @@ export async function changeSchema(session: Session, work: (change: SchemaChange
     try {
       const context = session.executionContext(await session.currentSnapshot())
       const change = await SchemaChange.begin(context, session.services.store.builtins, (fields) => {
-        if (!fields.message.includes('pgherd_')) session.notice(fields.code, fields.message, fields.severity, fields)
+        if (!session.replaying && !fields.message.includes('pgherd_')) session.notice(fields.code, fields.message, fields.severity, fields)
       })
       session.schemaChanged = true
       const end = await work(change)

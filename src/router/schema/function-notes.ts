@@ -5,9 +5,10 @@
 import { quoteLiteral } from '../../base/quote.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
 import type { AnyNode } from '../../sql/ast.ts'
-import { isTree, names, walk } from '../../sql/ast.ts'
+import { isTree, names, tagOf, walk } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
-import { parsePlpgsql, parseStatements } from '../../sql/parse.ts'
+import { parseStatements } from '../../sql/parse.ts'
+import { readPlpgsql } from './plpgsql-body.ts'
 
 export async function noteFunctions(statement: Statement, change: SchemaChange): Promise<void> {
   const { node } = statement
@@ -49,12 +50,12 @@ function whatItTouches(language: string, definition: string, calls: Set<string>)
   if (language === 'c' || language === 'internal') return undefined
   if (language !== 'sql' && language !== 'plpgsql') return `it is written in ${language}, which is not read here`
   try {
-    const texts = language === 'plpgsql' ? plpgsqlQueries(definition) : [sqlBody(definition)]
-    for (const text of texts) {
-      const problem = problemIn(text, calls)
-      if (problem !== undefined) return problem
+    if (language === 'plpgsql') {
+      const body = readPlpgsql(definition)
+      if (body.opensDynamicCursor || body.statements.some((one) => one.kind === 'dynamic')) return 'it uses EXECUTE, whose text cannot be known before it runs'
+      return firstProblem(body.nodes, calls)
     }
-    return undefined
+    return firstProblem(parseStatements(sqlBody(definition)).map((statement) => statement.node), calls)
   } catch {
     return 'its body could not be read'
   }
@@ -68,38 +69,26 @@ function sqlBody(definition: string): string {
   return standard.replace(/^RETURN /, 'SELECT ')
 }
 
-function plpgsqlQueries(definition: string): string[] {
-  const texts: string[] = []
-  walk(parsePlpgsql(definition), (tree, key) => {
-    if (key === 'PLpgSQL_expr' && typeof tree.query === 'string') texts.push(tree.query)
-    if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'PLpgSQL_stmt_open') throw new Error('dynamic')
-  })
-  return texts
+function firstProblem(nodes: readonly AnyNode[], calls: Set<string>): string | undefined {
+  const problems = nodes.map((node) => problemIn(node, calls))
+  return problems.find((problem) => problem !== undefined)
 }
 
-function problemIn(text: string, calls: Set<string>): string | undefined {
+const dataStatements = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'CallStmt'])
+
+function problemIn(node: AnyNode, calls: Set<string>): string | undefined {
   let found: string | undefined
-  for (const { node } of parseLoosely(text)) {
-    walk({ node }, (tree, key) => {
-      if (!isTree(tree)) return
-      if (typeof tree.relname === 'string' && typeof tree.relpersistence === 'string') found ??= `it names ${tree.relname}`
-      if (key === 'VariableSetStmt') found ??= 'it changes settings'
-      if (key === 'FuncCall') {
-        const name = names(tree.funcname as AnyNode[]).at(-1) ?? ''
-        calls.add(name)
-        if (name === 'set_config') found ??= 'it changes settings'
-        if (/_to_xml|^ts_stat$|^ts_rewrite$|^dblink|^nextval$|^setval$|^pg_(try_)?advisory_/.test(name)) found ??= `it calls ${name}`
-      }
-    })
-  }
+  walk({ node }, (tree, key) => {
+    if (!isTree(tree)) return
+    if (typeof tree.relname === 'string' && typeof tree.relpersistence === 'string') found ??= `it names ${tree.relname}`
+    if (key === 'VariableSetStmt') found ??= 'it changes settings'
+    if (key === 'FuncCall' || key === 'funccall') {
+      const name = names(tree.funcname as AnyNode[]).at(-1) ?? ''
+      calls.add(name)
+      if (name === 'set_config') found ??= 'it changes settings'
+      if (/_to_xml|^ts_stat$|^ts_rewrite$|^dblink|^nextval$|^setval$|^pg_(try_)?advisory_/.test(name)) found ??= `it calls ${name}`
+    }
+  })
+  if (!dataStatements.has(tagOf(node))) found ??= 'it holds a statement that is not about data'
   return found
-}
-
-/** PL/pgSQL holds expressions and assignments as well as statements. */
-function parseLoosely(text: string): ReturnType<typeof parseStatements> {
-  try {
-    return parseStatements(text)
-  } catch {
-    return parseStatements(`SELECT ${text.replace(/^[^:=]*:?=/, '')}`)
-  }
 }

@@ -1,21 +1,24 @@
 /** Schema changes: on the shell as they were sent, then on the shards, in one transaction. */
-import { SqlError, refuse } from '../../base/errors.ts'
+import { SqlError } from '../../base/errors.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import type { Statement } from '../../sql/parse.ts'
 import type { Handler } from '../statements/run-statement.ts'
+import { runCall } from './call.ts'
 import { carry } from './carry.ts'
 import { changeSchema } from './change-schema.ts'
 import { createTableAs } from './create-table-as.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
+import { runDo } from './do-block.ts'
 import { refuseUnsupported } from './refused-statements.ts'
 import { isTemporary, refuseTemporaryView } from './temporary-objects.ts'
 
 export const runSchemaChange: Handler = async (statement, args, sink, session) => {
   const { node } = statement
+  if (node.DoStmt !== undefined) return runDo(statement, args, sink, session)
+  if (node.CallStmt !== undefined) return runCall(statement, args, sink, session)
   if (session.transaction.readOnlyNow) throw new SqlError('25006', `cannot execute ${commandName(statement)} in a read-only transaction`)
   if (node.CreatedbStmt !== undefined) return createDatabase(statement, session)
   if (node.DropdbStmt !== undefined) return dropDatabase(statement, session)
-  if (node.DoStmt !== undefined || node.CallStmt !== undefined) throw refuse('DO and CALL are not supported across shards', 'Send the statements themselves.')
   refuseUnsupported(node)
   if (await isTemporary(node, session)) {
     await refuseTemporaryView(node, session)
