@@ -72,6 +72,8 @@ export interface UserFunction {
   readonly kind: string
   /** Undefined when the body is known to touch no table; else why it is not. */
   readonly touchesTables: string | undefined
+  /** Its body, or that of a function it calls, asks for the transaction's time. */
+  readonly usesTime: boolean
 }
 
 export interface ShardServer {

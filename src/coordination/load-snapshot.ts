@@ -31,8 +31,18 @@ const relationsQuery = `
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgherd', 'pgherd_data')
     AND n.nspname !~ '^pg_(toast_)?temp_' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'i', 'I')`
 
+/** A function counts as one that asks for the time when its body names what does, or another such function. */
 const functionsQuery = `
-  SELECT n.nspname AS schema, p.proname AS name, p.provolatile AS volatility, p.prokind AS kind, f.touches_tables
+  WITH RECURSIVE body AS (
+    SELECT p.oid, p.proname, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS text
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgherd') AND l.lanname NOT IN ('c', 'internal')),
+  timed AS (
+    SELECT oid, proname FROM body
+    WHERE text ~* '\\m(now|transaction_timestamp|current_(date|time|timestamp)|localtime|localtimestamp|age)\\M'
+    UNION SELECT b.oid, b.proname FROM body b JOIN timed t ON position(t.proname::text IN b.text) > 0)
+  SELECT n.nspname AS schema, p.proname AS name, p.provolatile AS volatility, p.prokind AS kind, f.touches_tables,
+         EXISTS (SELECT FROM timed t WHERE t.oid = p.oid) AS "usesTime"
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pgherd.function_note f ON f.oid = p.oid
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgherd')`

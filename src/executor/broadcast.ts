@@ -6,6 +6,8 @@ import { quoteIdent } from '../base/quote.ts'
 import { settleAll } from '../base/settle-all.ts'
 import { dataSchema } from '../catalog/snapshot.ts'
 import type { BroadcastPlan, Fetch } from '../planner/plan.ts'
+import { timeHole } from '../planner/plan.ts'
+import { renderTimedText } from '../planner/rewrite.ts'
 import { query } from '../shard/query.ts'
 import type { Lease } from '../transaction/transaction.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
@@ -17,15 +19,19 @@ import { runOnServer } from './run-on-server.ts'
 import { inOrder, SharedSink, sumTags, withTransaction } from './scatter.ts'
 import type { CopyInput, StatementEnd } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData } from './statement-exchange.ts'
+import { timeFor } from './transaction-time.ts'
 
-export function executeBroadcast(plan: BroadcastPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+export async function executeBroadcast(plan: BroadcastPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const shards = plan.shards.map((id) => serverById(context, id))
+  const time = plan.uses.includes(timeHole) ? await timeFor(shards, context) : undefined
   return withTransaction(context, async () => {
     const suffix = context.clock.randomHex(6)
     const nameOf = (fetch: Fetch | undefined) => `${dataSchema}.${fetch?.temporary}_${suffix}`
     await gatherRows(plan.fetches, args, context)
     const leases = await Promise.all(plan.shards.map((shard) => begin(shard, context)))
     for (const fetch of plan.fetches) await distribute(fetch, nameOf(fetch), leases, context)
-    const text = plan.pieces.map((piece, i) => (i === 0 ? piece : nameOf(plan.fetches[plan.uses[i - 1] ?? 0]) + piece)).join('')
+    const filling = (use: number) => (use === timeHole ? renderTimedText(timeItself, time) : nameOf(plan.fetches[use]))
+    const text = plan.pieces.map((piece, i) => (i === 0 ? piece : filling(plan.uses[i - 1] ?? 0) + piece)).join('')
     const shared = new SharedSink(sink)
     const statement = { text, markers: plan.markers, writes: true }
     const ends = await inOrder(plan.shards, (shard) => runOnServer(serverById(context, shard), statement, args, shared, context))
@@ -34,6 +40,8 @@ export function executeBroadcast(plan: BroadcastPlan, args: Arguments, sink: Res
     return { kind: 'complete', tag: sumTags(ends) }
   })
 }
+
+const timeItself = { pieces: ['', ''] }
 
 async function begin(shard: number, context: ExecutionContext): Promise<Lease> {
   const lease = await context.transaction.lease(serverById(context, shard))

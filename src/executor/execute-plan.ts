@@ -1,6 +1,6 @@
 /** A plan to rows: the executor's door. */
 import { unreachable } from '../base/errors.ts'
-import type { GatherPlan, OneShardPlan, QueryPlan } from '../planner/plan.ts'
+import type { CatalogPlan, GatherPlan, OneShardPlan, QueryPlan } from '../planner/plan.ts'
 import { renderLeafText } from '../planner/plan.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
@@ -12,6 +12,7 @@ import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
 import { executeEverywhere, executeScatter, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
+import { catalogText, oneShardText } from './transaction-time.ts'
 
 /** Throws SqlError, or StaleLayout when the plan should be made again. */
 export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
@@ -30,7 +31,7 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
     case 'gather':
       return executeGather(plan, args, sink, context)
     case 'catalog':
-      return runOnServer(context.catalog, { text: plan.text, markers: [], writes: plan.writes, pins: plan.pins, cannotPrepare: plan.pins }, args, sink, context)
+      return executeOnCatalog(plan, args, sink, context)
     case 'insert-rows':
       return executeInsertRows(plan, args, sink, context)
     case 'insert-select':
@@ -38,6 +39,11 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
     default:
       return unreachable(plan)
   }
+}
+
+async function executeOnCatalog(plan: CatalogPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const text = await catalogText(plan, context)
+  return runOnServer(context.catalog, { text, markers: [], writes: plan.writes, pins: plan.pins, cannotPrepare: plan.pins }, args, sink, context)
 }
 
 async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
@@ -50,7 +56,9 @@ async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: Result
     shard = owners[bucket] ?? 0
   } else if (route.kind === 'shard') shard = route.shard
   else shard = anyShard(context)
-  const statement = { text: renderLeafText(plan.text, bucket), markers, writes, namesLeaves: bucket !== undefined }
+  const { timed, hiddenTime } = plan
+  const text = timed === undefined && !hiddenTime ? renderLeafText(plan.text, bucket) : await oneShardText(plan, bucket, shard, context)
+  const statement = { text, markers, writes, namesLeaves: bucket !== undefined }
   return runOnServer(serverById(context, shard), statement, args, sink, context)
 }
 
@@ -68,7 +76,7 @@ async function executeGather(plan: GatherPlan, args: Arguments, sink: ResultSink
     const own = (sql: string) => sql.replaceAll('pgherd_g', prefix)
     const fetches = plan.fetches.map((fetch) => ({ ...fetch, temporary: own(fetch.temporary) }))
     const translate = await gatherRows(fetches, args, context)
-    const statement = { text: own(plan.text), markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
+    const statement = { text: own(await catalogText(plan, context)), markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
     return runOnServer(context.catalog, statement, { ...args, keep: false }, sink, context)
   })
 }

@@ -9,9 +9,9 @@ import { bucketOfNull, bucketOfText } from '../catalog/bucket-hash.ts'
 import type { Relation } from '../catalog/snapshot.ts'
 import { leafName } from '../catalog/snapshot.ts'
 import { insertText } from '../planner/plan-insert.ts'
-import type { InsertRowsPlan, InsertSelectPlan } from '../planner/plan.ts'
+import type { InsertRowsPlan, InsertSelectPlan, TimeDefault } from '../planner/plan.ts'
 import { rowsTable } from '../planner/plan.ts'
-import { renderTimedText } from '../planner/rewrite.ts'
+import { hole, renderTimedText } from '../planner/rewrite.ts'
 import { storedKey, storedText } from './stored-key.ts'
 import { query } from '../shard/query.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
@@ -23,26 +23,30 @@ import type { ResultSink } from './result-sink.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
 import { RowRouter } from './row-router.ts'
 import { runOnServer } from './run-on-server.ts'
-import { tagCount, transactionTime, withTransaction } from './scatter.ts'
+import { tagCount, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 import { runStatement, StatementFailure } from './statement-exchange.ts'
+import { catalogText, timeFor } from './transaction-time.ts'
 
 interface FilledRow {
   readonly values: readonly string[]
   readonly bucket: number | undefined
 }
 
-export async function executeInsertRows(plan: InsertRowsPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
-  const rows = await fillRows(plan, args, context)
-  const table = plan.relation.table
-  const parent = qualified(plan.relation.schema, plan.relation.name)
-  const { markers } = plan
+export async function executeInsertRows(given: InsertRowsPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const filled = await fillRows(given, args, context)
+  const table = given.relation.table
+  const parent = qualified(given.relation.schema, given.relation.name)
+  const { markers } = given
+  const group = context.snapshot.groups.get(table?.group ?? 0)
+  const owner = (row: FilledRow) => (table?.kind === 'distributed' ? (group?.owners[row.bucket ?? 0] ?? 0) : (table?.shard ?? 0))
+  const shardIds = table?.kind === 'reference' ? [catalogId, ...context.snapshot.shards.map((shard) => shard.id)] : [...new Set(filled.map(owner))]
+  const { plan, rows } = await withTime(given, filled, shardIds, context)
   if (table?.kind === 'single') {
     const text = insertText(plan, parent, rows)
     return runOnServer(serverById(context, table.shard ?? 0), { text, markers, writes: true }, args, sink, context)
   }
   if (table?.kind === 'reference') return insertEverywhere(insertText(plan, parent, rows), parent, markers, args, sink, context)
-  const group = context.snapshot.groups.get(table?.group ?? 0)
   if (table === undefined || group === undefined) throw new SqlError('XX000', 'the table has no group')
   const buckets = new Set(rows.map((row) => row.bucket))
   const [bucket] = buckets
@@ -50,31 +54,34 @@ export async function executeInsertRows(plan: InsertRowsPlan, args: Arguments, s
     const text = insertText(plan, leafName(table.id, bucket), rows)
     return runOnServer(serverById(context, group.owners[bucket] ?? 0), { text, markers: [], writes: true, namesLeaves: true }, args, sink, context)
   }
-  const byShard = groupBy(rows, (row) => group.owners[row.bucket ?? 0] ?? 0)
+  const byShard = groupBy(rows, owner)
   if (byShard.size === 1) {
     const [shard] = byShard.keys()
     return runOnServer(serverById(context, shard as number), { text: insertText(plan, parent, rows), markers, writes: true }, args, sink, context)
   }
-  const timed = plan.timeDefaults.length === 0 ? undefined : await withTime(plan, rows, context)
   return withTransaction(context, async () => {
     const results = await settleAll(
       [...byShard].map(async ([shard, own]) => {
         const collected = new RowsSink()
-        const end = await runOnServer(serverById(context, shard), { text: insertText(timed?.plan ?? plan, parent, own.map((row) => timed?.rows.get(row) ?? row)), markers, writes: true }, args, collected, context)
+        const end = await runOnServer(serverById(context, shard), { text: insertText(plan, parent, own), markers, writes: true }, args, collected, context)
         return { shard, collected, count: tagCount(end) }
       }),
     )
-    if (plan.returning) sendInOrder(plan, rows, results, sink, (row) => group.owners[row.bucket ?? 0] ?? 0)
+    if (plan.returning) sendInOrder(plan, rows, results, sink, owner)
     return { kind: 'complete', tag: `INSERT 0 ${results.reduce((sum, one) => sum + one.count, 0)}` }
   })
 }
 
-/** The plan with its columns whose default is the time, and each row with the same time in them. */
-async function withTime(plan: InsertRowsPlan, rows: readonly FilledRow[], context: ExecutionContext): Promise<{ plan: InsertRowsPlan; rows: Map<FilledRow, FilledRow> }> {
-  const when = await transactionTime(context)
-  const values = plan.timeDefaults.map(({ pieces }) => renderTimedText({ pieces }, when))
-  const columns = [...plan.columns, ...plan.timeDefaults.map(({ column }) => column)]
-  return { plan: { ...plan, columns }, rows: new Map(rows.map((row) => [row, { ...row, values: [...row.values, ...values] }])) }
+/** The plan with the transaction's time in it, where the servers' own may be another. */
+async function withTime(plan: InsertRowsPlan, rows: readonly FilledRow[], shards: readonly number[], context: ExecutionContext): Promise<{ plan: InsertRowsPlan; rows: readonly FilledRow[] }> {
+  if (plan.timeDefaults.length === 0 && !plan.usesTime) return { plan, rows }
+  const time = await timeFor(shards.map((id) => serverById(context, id)), context)
+  const fill = (text: string) => (plan.usesTime && text.includes(hole) ? renderTimedText({ pieces: text.split(hole) }, time) : text)
+  // Where a server's now() is right, its defaults are too.
+  const added = time === undefined ? [] : plan.timeDefaults
+  const columns = [...plan.columns, ...added.map(({ column }) => column)]
+  const values = added.map((one) => renderTimedText(one, time))
+  return { plan: { ...plan, columns, tail: fill(plan.tail) }, rows: rows.map((row) => ({ ...row, values: [...row.values.map(fill), ...values] })) }
 }
 
 /** RETURNING gives rows in the order of VALUES, as one PostgreSQL does and ORMs rely on. */
@@ -170,22 +177,31 @@ export function insertEverywhere(text: string, table: string, markers: readonly 
 export async function executeInsertSelect(plan: InsertSelectPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
     await gatherRows(plan.fetches, args, context)
-    await makeRowsTable(plan.relation, context)
-    await runOnServer(context.catalog, { text: plan.text, markers: [], writes: false, cannotPrepare: true }, { ...args, portal: '', rowsMax: 0 }, new NullSink(), context)
+    await makeRowsTable(plan.relation, plan.timeDefaults, context)
+    const text = await catalogText(plan, context)
+    await runOnServer(context.catalog, { text, markers: [], writes: false, cannotPrepare: true }, { ...args, portal: '', rowsMax: 0 }, new NullSink(), context)
     const columns = plan.relation.columns.filter((column) => !column.generated).map((column) => column.name)
-    return plan.tail === '' ? copyRows(plan, columns, context) : insertBatches(plan, columns, sink, context)
+    const tail = renderTimedText(plan.tail, plan.tail.pieces.length === 1 ? undefined : await tailTime(context))
+    return tail === '' ? copyRows(plan, columns, context) : insertBatches(plan, tail, columns, sink, context)
   })
 }
 
+/** ON CONFLICT and RETURNING run on all shards, the rows were made on the catalog: the time is the same on all of them. */
+function tailTime(context: ExecutionContext): Promise<string | undefined> {
+  return timeFor([context.catalog, ...context.snapshot.shards], context)
+}
+
 /** A table on the catalog with the target's columns and defaults. Rules for rows are left to the shards, which have them all. */
-export async function makeRowsTable(relation: Relation, context: ExecutionContext): Promise<void> {
+export async function makeRowsTable(relation: Relation, timed: readonly TimeDefault[], context: ExecutionContext): Promise<void> {
   const lease = await catalogParticipant(context)
+  const time = timed.length === 0 ? undefined : await timeFor([context.catalog], context)
   const changes = relation.columns.flatMap((column) => [
     ...(column.notNull ? [`ALTER ${quoteIdent(column.name)} DROP NOT NULL`] : []),
     ...(column.identity === '' || column.sequence === undefined
       ? []
       : [`ALTER ${quoteIdent(column.name)} SET DEFAULT nextval(${quoteLiteral(column.sequence)}::regclass)`]),
   ])
+  if (time !== undefined) changes.push(...timed.map((one) => `ALTER ${quoteIdent(one.column)} SET DEFAULT ${renderTimedText(one, time)}`))
   const like = `LIKE ${qualified(relation.schema, relation.name)} INCLUDING DEFAULTS INCLUDING GENERATED`
   await query(
     lease.connection,
@@ -221,7 +237,7 @@ export async function copyRows(plan: { relation: Relation; markers: readonly str
 }
 
 /** With ON CONFLICT or RETURNING rows can't go by COPY: they go as VALUES of strings, which PostgreSQL reads as each column's type. */
-async function insertBatches(plan: InsertSelectPlan, columns: readonly string[], sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+async function insertBatches(plan: InsertSelectPlan, tail: string, columns: readonly string[], sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   const { relation } = plan
   const { table } = relation
   const lines = new LinesSink()
@@ -243,16 +259,16 @@ async function insertBatches(plan: InsertSelectPlan, columns: readonly string[],
   const collected = new Map<number, RowsSink>()
   let count = 0
   const byShard = groupBy(rows.keys(), (i) => shards[i] as number)
-  if (byShard.size === 0) await describeNothing(plan, head, columns, sink, context)
+  if (byShard.size === 0) await describeNothing(plan, tail, head, columns, sink, context)
   // ON CONFLICT must see all rows of a shard at once: PostgreSQL refuses to update one of them twice.
-  const batchRows = /^\s*on\s/i.test(plan.tail) ? rows.length : limits.insertBatchRowsMax
+  const batchRows = /^\s*on\s/i.test(tail) ? rows.length : limits.insertBatchRowsMax
   for (const [shard, indexes] of byShard) {
     const own = new RowsSink()
     collected.set(shard, own)
     for (let at = 0; at < indexes.length; at += batchRows) {
       const batch = indexes.slice(at, at + batchRows)
       const values = batch.map((i) => `(${(rows[i] ?? []).map(literal).join(', ')})`).join(', ')
-      const statement = `${head}${values} ${plan.tail}`
+      const statement = `${head}${values} ${tail}`
       const end =
         table?.kind === 'reference'
           ? await insertEverywhere(statement, qualified(relation.schema, relation.name), plan.markers, noArguments, own, context)
@@ -263,7 +279,7 @@ async function insertBatches(plan: InsertSelectPlan, columns: readonly string[],
   if (plan.returning && collected.size > 0) {
     sink.fields([...collected.values()][0]?.description ?? [])
     const next = new Map([...collected].map(([shard, own]) => [shard, own.rows.values()]))
-    const everyRow = !/^\s*on\s/i.test(plan.tail)
+    const everyRow = !/^\s*on\s/i.test(tail)
     if (everyRow) {
       for (const shard of shards) {
         const row = next.get(shard)?.next().value
@@ -275,9 +291,9 @@ async function insertBatches(plan: InsertSelectPlan, columns: readonly string[],
 }
 
 /** Without rows the client still wants the columns of RETURNING: an INSERT of no rows gives them. */
-async function describeNothing(plan: InsertSelectPlan, head: string, columns: readonly string[], sink: ResultSink, context: ExecutionContext): Promise<void> {
+async function describeNothing(plan: InsertSelectPlan, tail: string, head: string, columns: readonly string[], sink: ResultSink, context: ExecutionContext): Promise<void> {
   if (!plan.returning) return
-  const text = `${head.replace(/ VALUES $/, '')} SELECT ${columns.map(quoteIdent).join(', ')} FROM pg_temp.${rowsTable} WHERE false ${plan.tail}`
+  const text = `${head.replace(/ VALUES $/, '')} SELECT ${columns.map(quoteIdent).join(', ')} FROM pg_temp.${rowsTable} WHERE false ${tail}`
   await runOnServer(context.catalog, { text, markers: [], writes: false }, noArguments, sink, context)
 }
 

@@ -1,12 +1,12 @@
 /** The same statement on several shards at once. */
 import { settleAll } from '../base/settle-all.ts'
 import { SqlError } from '../base/errors.ts'
-import type { EverywherePlan, ScatterPlan } from '../planner/plan.ts'
+import { catalogId } from '../catalog/server-address.ts'
+import type { EverywherePlan, ScatterPlan, TimedText } from '../planner/plan.ts'
 import { renderTimedText } from '../planner/rewrite.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
 import { readDataRow } from '../protocol/row-description.ts'
 import { MessageWriter } from '../protocol/message-writer.ts'
-import { query } from '../shard/query.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { insertEverywhere } from './insert.ts'
@@ -15,6 +15,7 @@ import type { ResultSink } from './result-sink.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
 import type { StatementEnd } from './statement-exchange.ts'
+import { timeFor } from './transaction-time.ts'
 
 /** Runs `work` in the session's transaction, or in one of its own that commits with it. */
 export async function withTransaction<T>(context: ExecutionContext, work: () => Promise<T>): Promise<T> {
@@ -33,7 +34,7 @@ export async function withTransaction<T>(context: ExecutionContext, work: () => 
 
 export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   const shards = await shardsFor(plan, args, context)
-  const text = renderTimedText(plan.text, plan.text.pieces.length > 1 ? await transactionTime(context) : '')
+  const text = await timedText(plan.text, shards, context)
   const { markers, writes } = plan
   if (shards.length === 1) {
     return runOnServer(serverById(context, shards[0] as number), { text, markers, writes }, args, sink, context)
@@ -65,21 +66,15 @@ async function shardsFor(plan: ScatterPlan, args: Arguments, context: ExecutionC
   return [...shards]
 }
 
-export function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
-  return withTransaction(context, async () => {
-    const text = renderTimedText(plan.text, plan.text.pieces.length > 1 ? await transactionTime(context) : '')
-    return insertEverywhere(text, plan.table, plan.markers, args, sink, context)
-  })
+export async function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const text = await timedText(plan.text, [catalogId, ...context.snapshot.shards.map((shard) => shard.id)], context)
+  return insertEverywhere(text, plan.table, plan.markers, args, sink, context)
 }
 
-/** The time that now() gives in this transaction: the catalog's in a transaction, so that all statements have the same. */
-export async function transactionTime(context: ExecutionContext): Promise<string> {
-  const { transaction } = context
-  if (transaction.state !== 'block') return new Date(context.clock.now()).toISOString()
-  const lease = await transaction.lease(context.catalog)
-  if (lease.prelude.length > 0) await query(lease.connection, lease.prelude.join('; '))
-  const { rows } = await query(lease.connection, `SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.USOF')`)
-  return rows[0]?.[0] ?? ''
+async function timedText(text: TimedText, servers: readonly number[], context: ExecutionContext): Promise<string> {
+  if (text.pieces.length === 1) return text.pieces[0] ?? ''
+  const time = await timeFor(servers.map((id) => serverById(context, id)), context)
+  return renderTimedText(text, time)
 }
 
 async function combineRows(

@@ -1,6 +1,7 @@
 /** A plan as text: one line a step, with the rule that makes it right. EXPLAIN shows it, golden files hold it. */
 import { unreachable } from '../base/errors.ts'
 import type { Fetch, KeySource, QueryPlan } from './plan.ts'
+import { timeHole } from './plan.ts'
 
 export function describePlan(plan: QueryPlan): string[] {
   switch (plan.kind) {
@@ -17,7 +18,7 @@ export function describePlan(plan: QueryPlan): string[] {
       return combine.length === 0 ? lines : [...combine, ...lines.map((line) => `  ${line}`)]
     }
     case 'broadcast': {
-      const text = plan.pieces.map((piece, i) => (i === 0 ? piece : `<rows of ${plan.fetches[plan.uses[i - 1] ?? 0]?.relation.name}>${piece}`)).join('')
+      const text = plan.pieces.map((piece, i) => (i === 0 ? piece : `<${plan.uses[i - 1] === timeHole ? 'now' : `rows of ${plan.fetches[plan.uses[i - 1] ?? 0]?.relation.name}`}>${piece}`)).join('')
       return [`Broadcast  shards=${plan.shards.join(',')}  write  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), ...indent(text)]
     }
     case 'everywhere':

@@ -27,6 +27,8 @@ export interface StatementFacts {
   readonly functionNames: readonly string[]
   /** Calls that give the transaction's time. */
   readonly usesTime: boolean
+  /** Uses of the time that no text can replace: in the body of a function, or 'now' as a string. */
+  readonly hiddenTime: boolean
   readonly aggregates: boolean
   readonly windows: boolean
   /** A function whose body touches tables, with the reason. */
@@ -55,6 +57,7 @@ class Collector {
   readonly parameters = new Set<number>()
   readonly systemColumns = new Set<string>()
   usesTime = false
+  hiddenTime = false
   aggregates = false
   windows = false
   locking = false
@@ -102,6 +105,8 @@ class Collector {
     } else if (key === 'TypeCast') {
       const type = names((tree.typeName as { names?: AnyNode[] } | undefined)?.names).at(-1) ?? ''
       if (registryType.test(type)) this.catalogOnly.add(type)
+    } else if (key === 'A_Const') {
+      if (/^\s*now\s*$/i.test((tree.sval as { sval?: string } | undefined)?.sval ?? '')) this.hiddenTime = true
     } else if (key === 'ParamRef') this.parameters.add((tree.number as number | undefined) ?? 0)
     else if (key === 'lockingClause' || key === 'LockingClause') this.locking = true
     else if (key === 'ColumnRef') {
@@ -126,11 +131,14 @@ class Collector {
     for (const one of own ?? []) {
       if (one.volatility === 'v') this.volatile.add(name)
       if (one.kind === 'a' && !isWindow) this.aggregates = true
+      if (one.usesTime) this.hiddenTime = true
       if (one.touchesTables !== undefined) this.tableFunctions.add(`${name}: ${one.touchesTables}`)
     }
     if (own !== undefined && !snapshot.builtins.all.has(name)) return
     if (snapshot.builtins.aggregates.has(name) && !isWindow) this.aggregates = true
     if (timeFunctions.has(name)) this.usesTime = true
+    // age(timestamp) counts from the current date.
+    if (name === 'age') this.hiddenTime = true
     if (catalogOnlyPattern.test(name)) this.catalogOnly.add(name)
     else if (snapshot.builtins.volatile.has(name)) this.volatile.add(name)
   }
@@ -147,6 +155,7 @@ export function statementFacts(node: AnyNode, context: NameContext): StatementFa
     volatile: [...collector.volatile],
     catalogOnly: [...collector.catalogOnly],
     usesTime: collector.usesTime,
+    hiddenTime: collector.hiddenTime,
     aggregates: collector.aggregates,
     windows: collector.windows,
     tableFunctions: [...collector.tableFunctions],

@@ -9,12 +9,15 @@ import type { StatementFacts } from './facts.ts'
 import { isConstantDefault } from './constant-default.ts'
 import { gatherSources, shardsOf } from './plan-gather.ts'
 import type { QueryPlan } from './plan.ts'
+import { timeHole } from './plan.ts'
 import { catalogPlan, markersOf, oneShard, pinsSession, safeEverywhere, scatterPlan } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
+import { withDefaultsWritten } from './written-defaults.ts'
 import { hole, qualify, scatterText } from './rewrite.ts'
 import { findTies, tiedTo } from './ties.ts'
 
-export function planDml(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+export function planDml(given: Statement, givenFacts: StatementFacts, context: NameContext): QueryPlan {
+  const { statement, facts } = withDefaultsWritten(given, givenFacts, context)
   const own = (statement.node.UpdateStmt ?? statement.node.DeleteStmt ?? statement.node.MergeStmt)?.relation
   const target = facts.relations.find((use) => use.rangeVar === own)
   const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
@@ -32,9 +35,8 @@ export function planDml(statement: Statement, facts: StatementFacts, context: Na
 function onCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
   refuseTargetsOnShards(facts)
   const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
-  if (reads.length === 0) return catalogPlan(statement.source.text, facts, true)
-  const { fetches, text } = gatherSources(statement, facts, context)
-  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', fetches, text, writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
+  if (reads.length === 0) return catalogPlan(statement, facts, true)
+  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', ...gatherSources(statement, facts, context), writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
 }
 
 /** WITH in a statement on the catalog: a table on shards that it writes would be the empty one of the shell. */
@@ -104,17 +106,17 @@ function broadcastDml(statement: Statement, facts: StatementFacts, context: Name
   if (facts.modifyingCte || facts.locking || facts.systemColumns.length > 0 || !safeEverywhere(facts) || others.length === 0) return undefined
   if (facts.tables.filter((use) => use.isTarget).length !== 1) return undefined
   if (node.MergeStmt !== undefined && relation.table?.kind !== 'single' && JSON.stringify(node).includes('"CMD_INSERT"')) return undefined
-  if (facts.usesTime || contains(node, 'SetToDefault')) return undefined
+  if (contains(node, 'SetToDefault') && relation.columns.some((column) => !isConstantDefault(column, context))) return undefined
   const target = facts.tables.find((use) => use.isTarget)
   const edits = target === undefined ? [] : qualify(statement, target.rangeVar, relation.schema, relation.name)
-  const { fetches, text } = gatherSources(statement, facts, context, edits, (temporary) => `${hole}${temporary}${hole}`)
-  const parts = text.split(hole)
+  const { fetches, text, timed } = gatherSources(statement, facts, context, edits, (temporary) => `${hole}${temporary}${hole}`, `${hole}time${hole}`)
+  const parts = timed?.pieces ?? text.split(hole)
   return Object.freeze({
     kind: 'broadcast',
     rule: 'rows of other tables are brought to each shard',
     fetches,
     pieces: parts.filter((_, i) => i % 2 === 0),
-    uses: parts.filter((_, i) => i % 2 === 1).map((name) => fetches.findIndex((fetch) => fetch.temporary === name)),
+    uses: parts.filter((_, i) => i % 2 === 1).map((name) => (name === 'time' ? timeHole : fetches.findIndex((fetch) => fetch.temporary === name))),
     shards: shardsOf(relation, context),
     // Only the tables that are read where they are: the target, and copies of reference tables.
     markers: markersOf({ ...facts, tables: facts.tables.filter((use) => use.isTarget || use.relation.table?.kind === 'reference') }),

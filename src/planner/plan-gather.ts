@@ -16,16 +16,17 @@ import type { Statement } from '../sql/parse.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { assertOnlyTablesChanged, dropColumnSchemas, replaceRelation } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
-import type { Fetch, GatherPlan } from './plan.ts'
+import type { Fetch, GatherPlan, TimedText, TimeUse } from './plan.ts'
 import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
+import { hole, timeEdits } from './rewrite.ts'
 import { conjuncts } from './ties.ts'
 
 export function buildGather(statement: Statement, facts: StatementFacts, context: NameContext, rule: string): GatherPlan {
-  const { fetches, text } = gatherSources(statement, facts, context)
+  const { fetches, ...texts } = gatherSources(statement, facts, context)
   const temporary = facts.relations.some((use) => use.resolved.kind === 'temporary')
   const writes = facts.catalogOnly.length > 0 || facts.volatile.length > 0
-  return Object.freeze({ kind: 'gather', rule, fetches, text, writes, pins: temporary || pinsSession(facts) })
+  return Object.freeze({ kind: 'gather', rule, fetches, ...texts, writes, pins: temporary || pinsSession(facts) })
 }
 
 /** The fetches of a statement and its text over what they bring. Tables that it writes are left as they are. */
@@ -35,7 +36,8 @@ export function gatherSources(
   context: NameContext,
   more: readonly Edit[] = [],
   nameOf = (temporary: string) => `pg_temp.${temporary}`,
-): { fetches: Fetch[]; text: string } {
+  timeMark = hole,
+): { fetches: Fetch[]; text: string } & TimeUse<TimedText> {
   const conditions = pushableConditions(statement.node, context)
   const mentioned = mentionedNames(statement.node)
   const groups = JSON.stringify(statement.node).includes('"groupClause"')
@@ -64,7 +66,8 @@ export function gatherSources(
   if (edits.length > 0) edits.push(...dropColumnSchemas(statement.source, statement.node))
   const text = statement.source.edited(edits)
   if (edits.length > 0) assertOnlyTablesChanged(statement.node, text.replaceAll('\x01', ''))
-  return { fetches: [...byTable.values()], text }
+  const timed = facts.usesTime ? { pieces: statement.source.edited([...edits, ...timeEdits(statement, timeMark)]).split(hole) } : undefined
+  return { fetches: [...byTable.values()], text, timed, hiddenTime: facts.hiddenTime }
 }
 
 export function shardsOf(relation: Relation, context: NameContext): number[] {

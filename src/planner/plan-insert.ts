@@ -17,13 +17,16 @@ import type { StatementFacts } from './facts.ts'
 import { gatherSources } from './plan-gather.ts'
 import type { InsertRow, InsertRowsPlan, KeySource, QueryPlan } from './plan.ts'
 import { rowsTable } from './plan.ts'
-import { isConstantDefault, refuseNotedDefaults, timeDefault } from './constant-default.ts'
+import { hidesTime, isConstantDefault, refuseNotedDefaults, timeDefaults } from './constant-default.ts'
 import { refuseTargetsOnShards } from './plan-dml.ts'
+import { withDefaultsWritten } from './written-defaults.ts'
 import { catalogPlan, pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
+import { hole, timeEdits } from './rewrite.ts'
 import { keySource } from './ties.ts'
 
-export function planInsert(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+export function planInsert(given: Statement, givenFacts: StatementFacts, context: NameContext): QueryPlan {
+  const { statement, facts } = withDefaultsWritten(given, givenFacts, context)
   const insert = statement.node.InsertStmt as InsertStmt
   const target = facts.relations.find((use) => use.rangeVar === insert.relation)
   const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
@@ -42,9 +45,8 @@ export function planInsert(statement: Statement, facts: StatementFacts, context:
 function intoCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
   refuseTargetsOnShards(facts)
   const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
-  if (reads.length === 0) return catalogPlan(statement.source.text, facts, true)
-  const { fetches, text } = gatherSources(statement, facts, context)
-  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', fetches, text, writes: true, pins: true })
+  if (reads.length === 0) return catalogPlan(statement, facts, true)
+  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', ...gatherSources(statement, facts, context), writes: true, pins: true })
 }
 
 function targetColumns(insert: InsertStmt, relation: Relation): string[] | undefined {
@@ -96,7 +98,7 @@ function insertRows(
   const lists = select === undefined ? [[]] : select.valuesLists?.map((row) => ((row as AnyNode).List?.items ?? []) as AnyNode[])
   if (lists === undefined || insert.withClause !== undefined) return undefined
   if (select !== undefined && (select.sortClause ?? select.limitCount ?? select.withClause) !== undefined) return undefined
-  if (facts.catalogOnly.length > 0 || facts.relations.some((use) => use.rangeVar !== insert.relation)) return undefined
+  if (facts.catalogOnly.length > 0 || facts.hiddenTime || facts.relations.some((use) => use.rangeVar !== insert.relation)) return undefined
   if (relation.table?.kind === 'reference' && insert.onConflictClause !== undefined && contains(insert.onConflictClause, 'SetToDefault')) return undefined
   const isReference = relation.table?.kind === 'reference'
   if (isReference && (facts.volatile.length > 0 || facts.usesTime)) return undefined
@@ -118,6 +120,7 @@ function insertRows(
     return computed(column) && (at < 0 || lists.some((row) => row[at] === undefined || row[at]?.SetToDefault !== undefined))
   })
   if (usesComputed) return undefined
+  if (relation.columns.some((column) => hidesTime(column, context))) return undefined
   if (isReference && left.some((column) => !isConstantDefault(column, context))) return undefined
   const keyName = relation.table?.keyColumn
   columns.push(...added.map((column) => column.name))
@@ -164,10 +167,8 @@ function insertRows(
     rows,
     sequences,
     keyColumn,
-    timeDefaults: left.flatMap((column) => {
-      const pieces = timeDefault(column, context)
-      return pieces === undefined ? [] : [{ column: column.name, pieces }]
-    }),
+    timeDefaults: timeDefaults(left, context),
+    usesTime: false,
     tail: tailText(source, insert, spans?.end),
     returning: insert.returningClause !== undefined,
     everyRowReturns: insert.onConflictClause === undefined,
@@ -175,16 +176,48 @@ function insertRows(
     markers: relation.table === undefined ? [] : [markerName(relation.table)],
   })
   assertSameRows(insert, plan, lists, added.length)
-  return plan
+  return withTimeHoles(plan, statement, facts, context, insert, lists, spans)
+}
+
+/** now() in values and in the tail becomes holes; so does DEFAULT where it is the time. */
+function withTimeHoles(
+  plan: InsertRowsPlan,
+  statement: Statement,
+  facts: StatementFacts,
+  context: NameContext,
+  insert: InsertStmt,
+  lists: readonly AnyNode[][],
+  spans: ReturnType<typeof valuesSpans>,
+): InsertRowsPlan {
+  const { source } = statement
+  const given = timeDefaults(plan.relation.columns.filter((column) => plan.columns.includes(column.name)), context)
+  const defaults = new Map(given.map(({ column, pieces }) => [plan.columns.indexOf(column), pieces.join(hole)]))
+  const usesDefaults = defaults.size > 0 && lists.some((list) => list.some((node, i) => defaults.has(i) && node.SetToDefault !== undefined))
+  if (!facts.usesTime && !usesDefaults) return plan
+  const edits = timeEdits(statement)
+  const rows = plan.rows.map((row, i) => ({
+    ...row,
+    values: row.values.map((value, at) => {
+      const span = spans?.rows[i]?.values[at]
+      if (lists[i]?.[at]?.SetToDefault !== undefined) return defaults.get(at) ?? value
+      return span === undefined ? value : source.editedBetween(span.start, span.end, edits).trim()
+    }),
+  }))
+  const tail = plan.tail === '' ? '' : source.editedBetween(tailStart(source, insert, spans?.end), source.length, edits)
+  return Object.freeze({ ...plan, rows, tail, usesTime: true })
 }
 
 /** What stands behind the rows. Without VALUES (DEFAULT VALUES) only RETURNING and ON CONFLICT can stand there. */
 function tailText(source: SourceText, insert: InsertStmt, valuesEnd: number | undefined): string {
-  if (insert.onConflictClause !== undefined) return source.between(insert.onConflictClause.location ?? 0, source.length)
-  if (insert.returningClause === undefined) return ''
+  return source.between(tailStart(source, insert, valuesEnd), source.length)
+}
+
+function tailStart(source: SourceText, insert: InsertStmt, valuesEnd: number | undefined): number {
+  if (insert.onConflictClause !== undefined) return insert.onConflictClause.location ?? 0
+  if (insert.returningClause === undefined) return source.length
   const returning = findKeyword(source.raw, 'returning', valuesEnd ?? 0, true)
   if (returning === undefined) throw refuse('cannot read the RETURNING clause')
-  return source.between(returning.start, source.length)
+  return returning.start
 }
 
 /** The statement built from the cut pieces must be the one that was sent, but for the columns that were added. */
@@ -231,28 +264,38 @@ function insertSelect(
     throw refuse('cannot use parameters in ON CONFLICT of an INSERT whose rows are computed', 'Insert constants, or leave ON CONFLICT out.')
   }
   if (insert.returningClause !== undefined && hasParameters(insert.returningClause)) throw refuse('cannot use parameters in RETURNING of an INSERT whose rows are computed')
-  const { text: gathered, fetches } = gatherSources(statement, facts, context)
-  const node = parseOne(gathered)
-  const again = node.InsertStmt as InsertStmt
-  const whole = new SourceText(gathered)
-  const start = again.relation?.location ?? 0
-  let end = whole.length
-  if (again.onConflictClause !== undefined) end = again.onConflictClause.location ?? end
-  else if (again.returningClause !== undefined) end = findKeyword(whole.raw, 'returning', start, true)?.start ?? end
-  const afterName = nameEnd(whole.raw, start)
-  const body = whole.between(again.relation?.alias === undefined ? afterName : aliasEnd(whole.raw, afterName), end)
+  const { text: gathered, fetches, timed, hiddenTime } = gatherSources(statement, facts, context)
   return Object.freeze({
     kind: 'insert-select',
     rule: 'rows are made on the catalog',
     relation,
     alias: insert.relation?.alias?.aliasname,
     fetches,
-    text: `${whole.between(0, start)}pg_temp.${rowsTable}${body}`,
-    tail: tailText(source, insert, 0),
+    text: intoRowsTable(gathered),
+    timed: timed === undefined ? undefined : { pieces: intoRowsTable(timed.pieces.join(timeStandIn)).split(timeStandIn) },
+    hiddenTime: hiddenTime || relation.columns.some((column) => hidesTime(column, context)),
+    timeDefaults: timeDefaults(relation.columns, context),
+    tail: { pieces: source.editedBetween(tailStart(source, insert, 0), source.length, facts.usesTime ? timeEdits(statement) : []).split(hole) },
     returning: insert.returningClause !== undefined,
     markers: relation.table === undefined ? [] : [markerName(relation.table)],
     pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary'),
   })
+}
+
+/** What a hole for the time is while its text is parsed: nothing that a client may send. */
+const timeStandIn = `'${hole}'`
+
+/** The INSERT without its tail, into the temporary table. */
+function intoRowsTable(text: string): string {
+  const again = parseOne(text).InsertStmt as InsertStmt
+  const whole = new SourceText(text)
+  const start = again.relation?.location ?? 0
+  let end = whole.length
+  if (again.onConflictClause !== undefined) end = again.onConflictClause.location ?? end
+  else if (again.returningClause !== undefined) end = findKeyword(whole.raw, 'returning', start, true)?.start ?? end
+  const afterName = nameEnd(whole.raw, start)
+  const body = whole.between(again.relation?.alias === undefined ? afterName : aliasEnd(whole.raw, afterName), end)
+  return `${whole.between(0, start)}pg_temp.${rowsTable}${body}`
 }
 
 /** Behind [AS] alias. */

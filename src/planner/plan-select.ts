@@ -7,9 +7,8 @@ import { markerName } from '../catalog/snapshot.ts'
 import type { AnyNode, FuncCall, JoinExpr, SelectStmt } from '../sql/ast.ts'
 import { names, walk } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
-import { oneShardPlan, scatterText } from './rewrite.ts'
+import { oneShardPlan, scatterText, timeUse } from './rewrite.ts'
 import type { StatementFacts } from './facts.ts'
-import { statementFacts } from './facts.ts'
 import { buildGather } from './plan-gather.ts'
 import type { CatalogPlan, CombineFunction, QueryPlan, ScatterPlan } from './plan.ts'
 import type { NameContext } from './resolve.ts'
@@ -33,7 +32,7 @@ function withoutShards(statement: Statement, facts: StatementFacts, hasReference
     return oneShardPlan('reference tables only', { kind: 'any' }, statement, facts)
   }
   if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) throw refuse('cannot change a reference table inside WITH', 'Use a statement of its own.')
-  return catalogPlan(statement.source.text, facts)
+  return catalogPlan(statement, facts)
 }
 
 const pinning = /^(nextval|setval|currval|lastval|pg_(try_)?advisory_(un)?lock(_shared|_all)?|pg_export_snapshot)$/
@@ -42,10 +41,10 @@ export function pinsSession(facts: StatementFacts): boolean {
   return facts.catalogOnly.some((name) => pinning.test(name))
 }
 
-export function catalogPlan(text: string, facts: StatementFacts, writes = false): CatalogPlan {
+export function catalogPlan(statement: Statement, facts: StatementFacts, writes = false): CatalogPlan {
   const effects = facts.catalogOnly.length > 0 || facts.volatile.length > 0 || facts.modifyingCte
   const temporary = facts.relations.some((use) => use.resolved.kind === 'temporary')
-  return Object.freeze({ kind: 'catalog', rule: 'no table on a shard', text, writes: writes || effects, pins: temporary || pinsSession(facts) })
+  return Object.freeze({ kind: 'catalog', rule: 'no table on a shard', text: statement.source.text, ...timeUse(statement, facts), writes: writes || effects, pins: temporary || pinsSession(facts) })
 }
 
 /** Every table with rows is on one shard, or tied to one bucket. */
@@ -86,8 +85,6 @@ function scatter(statement: Statement, facts: StatementFacts, context: NameConte
   if (roots === undefined) return undefined
   const root = members.find((member) => roots.has(member.alias) && tiedTo(members, new Set([member])).size === members.length)
   if (root === undefined) return undefined
-  // A call for the time becomes a constant there, and a column of the answer would lose its name.
-  if (facts.usesTime && select.targetList?.some((target) => statementFacts(target as AnyNode, context).usesTime) !== false) return undefined
   const combine = combination(select, facts, context)
   if (combine === undefined && facts.aggregates) return undefined
   return scatterPlan('each row comes from one bucket', statement, facts, context, root, combine)
@@ -98,6 +95,7 @@ export function safeEverywhere(facts: StatementFacts): boolean {
   return (
     facts.volatile.length === 0 &&
     facts.catalogOnly.length === 0 &&
+    !facts.hiddenTime &&
     facts.relations.every((use) => use.resolved.kind === 'relation' && use.resolved.relation.table !== undefined)
   )
 }

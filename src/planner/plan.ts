@@ -21,11 +21,25 @@ export type OneShardRoute =
 /** A text with holes for the names of leaves: pieces[0] leaf(tableIds[0]) pieces[1] ... */
 export interface LeafText {
   readonly pieces: readonly string[]
+  /** timeHole stands for the transaction's time. */
   readonly tableIds: readonly number[]
 }
 
+export const timeHole = -1
+
+/**
+ * What a text for one server says of the time. A server's own now() is right while it is the only one that was asked in
+ * the transaction; on any other the time must be written into the text, and where it can't be, the statement is refused.
+ */
+export interface TimeUse<Text> {
+  /** The text with a hole for each use of the time; undefined when there is none. */
+  readonly timed: Text | undefined
+  /** Uses the time where no hole can be: inside a function, or as 'now'. */
+  readonly hiddenTime: boolean
+}
+
 /** A statement, whole, on the one server that has all its rows. */
-export interface OneShardPlan {
+export interface OneShardPlan extends TimeUse<LeafText> {
   readonly kind: 'one-shard'
   readonly rule: string
   readonly route: OneShardRoute
@@ -62,7 +76,7 @@ export interface BroadcastPlan {
   readonly kind: 'broadcast'
   readonly rule: string
   readonly fetches: readonly Fetch[]
-  /** Text with a hole for each table that was brought: pieces[0] table(fetches[uses[0]]) pieces[1] ... */
+  /** Text with a hole for each table that was brought (or the time): pieces[0] table(fetches[uses[0]]) pieces[1] ... */
   readonly pieces: readonly string[]
   readonly uses: readonly number[]
   readonly shards: readonly number[]
@@ -94,7 +108,7 @@ export interface Fetch {
 }
 
 /** Rows of distributed tables come to the catalog; the statement runs there, in PostgreSQL. */
-export interface GatherPlan {
+export interface GatherPlan extends TimeUse<TimedText> {
   readonly kind: 'gather'
   readonly rule: string
   readonly fetches: readonly Fetch[]
@@ -105,7 +119,7 @@ export interface GatherPlan {
 }
 
 /** On the catalog alone: introspection, expressions without tables, sequences, temporary tables. */
-export interface CatalogPlan {
+export interface CatalogPlan extends TimeUse<TimedText> {
   readonly kind: 'catalog'
   readonly rule: string
   readonly text: string
@@ -132,8 +146,10 @@ export interface InsertRowsPlan {
   /** Columns, by their place in `columns`, that the router takes from a sequence, in the rows where `rows` says so. */
   readonly sequences: readonly { readonly column: number; readonly sequence: string; readonly rows: readonly number[] }[]
   readonly keyColumn: number
-  /** Omitted columns whose default is the time, as text with a hole for it: rows on several shards must have the same. */
-  readonly timeDefaults: readonly { readonly column: string; readonly pieces: readonly string[] }[]
+  /** Omitted columns whose default is the time: rows on several shards must have the same. */
+  readonly timeDefaults: readonly TimeDefault[]
+  /** Values and tail have holes (of one character each) for the time. */
+  readonly usesTime: boolean
   /** Everything behind the rows: ON CONFLICT, RETURNING. */
   readonly tail: string
   readonly returning: boolean
@@ -144,8 +160,14 @@ export interface InsertRowsPlan {
   readonly markers: readonly string[]
 }
 
+/** A column whose default is the time, as text with holes for it. */
+export interface TimeDefault {
+  readonly column: string
+  readonly pieces: readonly string[]
+}
+
 /** INSERT of rows that the catalog computes: any source, any default. */
-export interface InsertSelectPlan {
+export interface InsertSelectPlan extends TimeUse<TimedText> {
   readonly kind: 'insert-select'
   readonly rule: string
   readonly relation: Relation
@@ -153,7 +175,8 @@ export interface InsertSelectPlan {
   readonly fetches: readonly Fetch[]
   /** Inserts into the temporary table `pg_temp.pgherd_rows`, made like the target with its defaults. */
   readonly text: string
-  readonly tail: string
+  readonly timeDefaults: readonly TimeDefault[]
+  readonly tail: TimedText
   readonly returning: boolean
   readonly markers: readonly string[]
   readonly pins: boolean
@@ -171,9 +194,9 @@ export type QueryPlan =
 
 export const rowsTable = 'pgherd_rows'
 
-export function renderLeafText(text: LeafText, bucket: number | undefined): string {
+export function renderLeafText(text: LeafText, bucket: number | undefined, time = ''): string {
   let out = text.pieces[0] ?? ''
-  for (const [i, id] of text.tableIds.entries()) out += `pgherd_data.t${id}_b${bucket}${text.pieces[i + 1]}`
+  for (const [i, id] of text.tableIds.entries()) out += `${id === timeHole ? `'${time}'::timestamptz` : `pgherd_data.t${id}_b${bucket}`}${text.pieces[i + 1]}`
   return out
 }
 

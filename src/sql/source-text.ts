@@ -48,6 +48,18 @@ export class SourceText {
     return parts.join('')
   }
 
+  /** The text between two offsets with the edits that lie there. */
+  editedBetween(start: number, end: number, edits: readonly Edit[]): string {
+    const inside = edits.filter((edit) => edit.start >= start && edit.end <= end)
+    let out = ''
+    let at = start
+    for (const edit of [...inside].sort((a, b) => a.start - b.start)) {
+      out += this.between(at, edit.start) + edit.text
+      at = edit.end
+    }
+    return out + this.between(at, end)
+  }
+
   /** The texts between and of the edits, alternating: text, edit, text, ... */
   pieces(edits: readonly Edit[]): string[] {
     const parts: string[] = []

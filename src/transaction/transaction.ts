@@ -75,6 +75,10 @@ export class Transaction {
   private journal: JournalEntry[] = []
   private settingsAtBegin: Settings = new Map()
   readonly participants = new Map<number, Participant>()
+  /** The server whose now() is the transaction's time, once it has been used; see executor/transaction-time.ts. */
+  clock: ServerAddress | undefined
+  /** That time, once another server needed it. */
+  time: string | undefined
   settings: Settings = new Map()
   /** Connections that run something for this session now. */
   readonly inUse = new Set<Connection>()
@@ -101,6 +105,8 @@ export class Transaction {
     this.serial = ++begun
     this.isVictim = false
     this.failed = false
+    this.clock = undefined
+    this.time = undefined
     this.readOnly = this.readOnlyByDefault
     this.isolation = defaultIsolation(this.settings)
     this.modeTexts = []
@@ -278,6 +284,7 @@ export class Transaction {
   /** A participant that has done nothing yet may leave, so that its first statement can be tried again. */
   async dropFresh(participant: Participant): Promise<void> {
     this.participants.delete(participant.server.id)
+    if (this.clock?.id === participant.server.id) this.clock = undefined
     await rollbackOne(participant.connection)
     this.giveBack(participant.connection)
   }

@@ -59,7 +59,10 @@ export const planSnapshot: Snapshot = {
     [1, { id: 1, keyType: 'int4', owners: Array.from({ length: 32 }, (_, i) => 1 + (i % 2)) }],
     [2, { id: 2, keyType: 'text', owners: Array.from({ length: 32 }, (_, i) => 2 - (i % 2)) }],
   ]),
-  functions: new Map([['reads_orders', [{ schema: 'public', name: 'reads_orders', volatility: 'v', kind: 'f', touchesTables: 'it names orders' }]]]),
+  functions: new Map([
+    ['reads_orders', [{ schema: 'public', name: 'reads_orders', volatility: 'v', kind: 'f', touchesTables: 'it names orders', usesTime: false }]],
+    ['tomorrow', [{ schema: 'public', name: 'tomorrow', volatility: 's', kind: 'f', touchesTables: undefined, usesTime: true }]],
+  ]),
   builtins,
   ownEquality: false,
 }

@@ -17,9 +17,12 @@ import { runOnServer } from '../../executor/run-on-server.ts'
 import { tagCount, withTransaction } from '../../executor/scatter.ts'
 import type { CopyInput, StatementEnd } from '../../executor/statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, StatementFailure } from '../../executor/statement-exchange.ts'
+import { catalogText, oneShardText, timeFor } from '../../executor/transaction-time.ts'
+import { timeDefaults } from '../../planner/constant-default.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
-import { renderLeafText, rowsTable } from '../../planner/plan.ts'
+import { rowsTable } from '../../planner/plan.ts'
 import { resolveName } from '../../planner/resolve.ts'
+import { renderTimedText } from '../../planner/rewrite.ts'
 import { Frontend } from '../../protocol/message-types.ts'
 import { readQuery } from '../../protocol/frontend-reader.ts'
 import type { AnyNode, CopyStmt } from '../../sql/ast.ts'
@@ -71,7 +74,8 @@ async function copyOut(statement: Statement, copy: CopyStmt, relation: Relation 
   const { plan } = planStatement(query, names, plain ? 'anywhere' : 'one-server')
   const wrap = (sql: string) => `COPY (${sql.trim()}) ${options}`
   if (plan.kind === 'scatter') {
-    const statementText = wrap(plan.text.pieces.join(''))
+    const time = plan.text.pieces.length === 1 ? undefined : await timeFor(plan.shards.map((shard) => serverById(context, shard)), context)
+    const statementText = wrap(renderTimedText(plan.text, time))
     const ends = await settleAll(
       plan.shards.map((shard) => runOnServer(serverById(context, shard), { text: statementText, markers: plan.markers, writes: false }, noArguments, sink, context)),
     )
@@ -82,15 +86,15 @@ async function copyOut(statement: Statement, copy: CopyStmt, relation: Relation 
     const owners = route.kind === 'bucket' ? (context.snapshot.groups.get(route.group)?.owners ?? []) : []
     const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, noArguments, context) : undefined
     const shard = route.kind === 'shard' ? route.shard : bucket === undefined ? (context.snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
-    return runOnServer(serverById(context, shard), { text: wrap(renderLeafText(plan.text, bucket)), markers: plan.markers, writes: false }, noArguments, sink, context)
+    return runOnServer(serverById(context, shard), { text: wrap(await oneShardText(plan, bucket, shard, context)), markers: plan.markers, writes: false }, noArguments, sink, context)
   }
   if (plan.kind === 'gather') {
     return withTransaction(context, async () => {
       await gatherRows(plan.fetches, noArguments, context)
-      return runOnServer(session.services.catalog, { text: wrap(plan.text), markers: [], writes: false, cannotPrepare: true }, noArguments, sink, context)
+      return runOnServer(session.services.catalog, { text: wrap(await catalogText(plan, context)), markers: [], writes: false, cannotPrepare: true }, noArguments, sink, context)
     })
   }
-  return runOnServer(session.services.catalog, { text: wrap(plan.kind === 'catalog' ? plan.text : text), markers: [], writes: false }, noArguments, sink, context)
+  return runOnServer(session.services.catalog, { text: wrap(plan.kind === 'catalog' ? await catalogText(plan, context) : text), markers: [], writes: false }, noArguments, sink, context)
 }
 
 function innerQuery(statement: Statement): string {
@@ -151,15 +155,16 @@ async function copyIn(statement: Statement, copy: CopyStmt, relation: Relation |
   const unknown = columns.find((name) => !relation.columns.some((column) => column.name === name))
   if (unknown !== undefined) throw new SqlError('42703', `column "${unknown}" of relation "${relation.name}" does not exist`)
   const options = optionNames(copy).filter((option) => option?.defname !== 'freeze')
+  const timed = timeDefaults(relation.columns.filter((column) => !columns.includes(column.name)), session.nameContext(context.snapshot, []))
   const omitted = relation.columns.filter((column) => !column.generated && !columns.includes(column.name) && column.default !== undefined)
   const { table } = relation
   const sequenceOmitted = relation.columns.some((column) => column.sequence !== undefined && !columns.includes(column.name))
   const keyGiven = table.keyColumn === undefined || columns.includes(table.keyColumn)
   const direct =
-    !sequenceOmitted && keyGiven && copy.whereClause === undefined && options.every((option) => option?.defname === 'format') && formatOf(copy) === 'text' && (table.kind !== 'reference' || omitted.length === 0)
+    !sequenceOmitted && keyGiven && timed.length === 0 && copy.whereClause === undefined && options.every((option) => option?.defname === 'format') && formatOf(copy) === 'text' && (table.kind !== 'reference' || omitted.length === 0)
   const target = { relation, markers: [markerName(table)] }
   if (direct) return routeLines(target, columns, session, context)
-  await makeRowsTable(relation, context)
+  await makeRowsTable(relation, timed, context)
   const lease = await catalogParticipant(context)
   const list = columns.map(quoteIdent).join(', ')
   const input = await copyInto(lease, `COPY pg_temp.${rowsTable} (${list}) ${withoutFreeze(statement, copy)}`)

@@ -5,9 +5,9 @@ import { serverById } from '../../executor/context.ts'
 import { gatherRows } from '../../executor/gather.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
+import { catalogText, oneShardText } from '../../executor/transaction-time.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
-import { renderLeafText } from '../../planner/plan.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { findKeyword } from '../../sql/scanner.ts'
 import type { Handler } from './run-statement.ts'
@@ -31,20 +31,20 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
   const context = session.executionContext(snapshot)
   return withTransaction(context, async () => {
     if (plan.kind === 'one-shard') {
-      const { route, text, markers } = plan
+      const { route, markers } = plan
       const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
       const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, args, context) : undefined
       const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
       session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength })
-      return runOnServer(serverById(context, server), { text: head + renderLeafText(text, bucket), markers, writes: false }, own(args), sink, context)
+      return runOnServer(serverById(context, server), { text: head + (await oneShardText(plan, bucket, server, context)), markers, writes: false }, own(args), sink, context)
     }
-    let text = plan.kind === 'catalog' ? plan.text : ''
+    let text = plan.kind === 'catalog' ? await catalogText(plan, context) : ''
     if (plan.kind === 'gather') {
       // Tables of its own: those of a later gather must not replace what an open cursor reads.
       const prefix = `pgherd_c${session.newCursorNumber()}_`
       const renamed = (sql: string) => sql.replaceAll('pgherd_g', prefix)
       await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: renamed(fetch.temporary) })), args, context)
-      text = renamed(plan.text)
+      text = renamed(await catalogText(plan, context))
     }
     session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength })
     const declared = { text: head + text, markers: [], writes: false, cannotPrepare: true, pins: hold }

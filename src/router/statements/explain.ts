@@ -74,7 +74,7 @@ async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, cont
     return explainOn(shard, renderLeafText(plan.text, bucket), plan.markers, plan.writes)
   }
   if (plan.kind === 'scatter') {
-    const text = renderTimedText(plan.text, new Date(context.clock.now()).toISOString())
+    const text = renderTimedText(plan.text, undefined)
     const parts = async () => (await Promise.all(plan.shards.map((shard) => explainOn(shard, text, plan.markers, plan.writes)))).flat()
     return plan.writes && analyze ? withTransaction(context, parts) : parts()
   }
