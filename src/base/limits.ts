@@ -19,6 +19,14 @@ export const limits = {
   /** How long a session waits for a server connection. */
   poolWaitMsMax: 30_000,
   connectMsMax: 10_000,
+  /** Shared connections of one router to one server, of all groups together, and of one group. */
+  lanesPerServerMax: 32,
+  lanesPerGroupMax: 8,
+  /** Point reads that wait on one shared connection; with fewer than the first number no other is opened. */
+  laneDepthWanted: 16,
+  laneDepthMax: 64,
+  /** A shared connection whose server has not answered for so long gets no more. */
+  laneStallMsMax: 20,
   /** Statements kept prepared on one server connection; the oldest is closed when there are more. */
   preparedPerConnectionMax: 1000,
   /** Plans kept by one router for one database. */

@@ -4,6 +4,7 @@ import type { Snapshot } from '../catalog/snapshot.ts'
 import type { Clock } from '../base/clock.ts'
 import type { BindValues } from '../shard/requests.ts'
 import type { Pool } from '../shard/pool.ts'
+import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import type { ShellNames } from './shell-names.ts'
 
@@ -19,6 +20,8 @@ export interface ExecutionContext {
   readonly user: string
   /** The statement as the client sent it: positions in errors are positions in it. */
   readonly text: string
+  /** The connections that this session may share with others for point reads. */
+  laneGroup(server: ServerAddress): LaneGroup
   /** The session's last value of a sequence, for currval and lastval. */
   noteSequence(sequence: string, value: string): void
 }

@@ -8,6 +8,7 @@ import { executeBroadcast } from './broadcast.ts'
 import { gatherRows } from './gather.ts'
 import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
+import { executePointRead } from './point-read.ts'
 import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
 import { executeEverywhere, executeScatter, withTransaction } from './scatter.ts'
@@ -21,7 +22,7 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
   const args = inParts ? given : { ...given, portal: '', rowsMax: 0 }
   switch (plan.kind) {
     case 'one-shard':
-      return executeOneShard(plan, args, sink, context)
+      return executePointRead(plan, args, sink, context)?.then((end) => end ?? executeOneShard(plan, args, sink, context)) ?? executeOneShard(plan, args, sink, context)
     case 'scatter':
       return executeScatter(plan, args, sink, context)
     case 'broadcast':

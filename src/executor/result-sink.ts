@@ -8,6 +8,8 @@ import type { FieldDescription } from '../protocol/row-description.ts'
  * the caller then stops reading until `whenDrained` calls back.
  */
 export interface ResultSink {
+  /** Too much is unsent already. */
+  readonly isCongested: boolean
   fields(fields: readonly FieldDescription[]): void
   row(buffer: Buffer, start: number, end: number): boolean
   notice(fields: SqlErrorFields): void
@@ -21,6 +23,7 @@ export interface ResultSink {
 
 /** Ignores everything; a base for sinks that want little. */
 export class NullSink implements ResultSink {
+  readonly isCongested: boolean = false
   fields(_fields: readonly FieldDescription[]): void {}
   row(_buffer: Buffer, _start: number, _end: number): boolean {
     return true

@@ -3,7 +3,9 @@ import { SqlError } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Lease } from '../transaction/transaction.ts'
+import { statementKey } from '../shard/requests.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
+import { noArguments } from './context.ts'
 import type { ResultSink } from './result-sink.ts'
 import type { Translate } from './shell-names.ts'
 import type { StatementEnd, StatementRequest } from './statement-exchange.ts'
@@ -58,13 +60,15 @@ export async function runOnServer(
 }
 
 export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {
+  const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${marker}`)]
+  const types = lease.connection.server.id === catalogId ? args.types : typesOnShards(args.types)
   return {
-    prelude: [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${marker}`)],
+    prelude,
     text: statement.text,
-    // A user's own type has another OID on each server: PostgreSQL finds it from where the parameter stands.
-    types: lease.connection.server.id === catalogId ? args.types : args.types.map((type) => (type >= firstUserOid ? 0 : type)),
+    types,
     bind: args.bind,
-    keep: args.keep ? context.snapshot.version : undefined,
+    keep: args.keep ? statementKey(context.snapshot.version, statement.text, types) : undefined,
+    isSimple: prelude.length === 0 && args === noArguments,
     portal: args.portal,
     rowsMax: args.rowsMax,
     ...(translate === undefined ? {} : { translate }),
@@ -76,6 +80,11 @@ export function noteUse({ participant }: Lease, statement: ServerStatement): voi
   participant.fresh = false
   participant.wrote ||= statement.writes
   participant.cannotPrepare ||= statement.cannotPrepare === true
+}
+
+/** A user's own type has another OID on each server: PostgreSQL finds it from where the parameter stands. */
+export function typesOnShards(types: readonly number[]): readonly number[] {
+  return types.some((type) => type >= firstUserOid) ? types.map((type) => (type >= firstUserOid ? 0 : type)) : types
 }
 
 const firstUserOid = 16384

@@ -22,8 +22,14 @@ export interface StatementRequest {
   readonly text: string
   readonly types?: readonly number[]
   readonly bind?: BindValues
-  /** Keep the statement prepared on the connection for the next time, under this version of the schema. */
-  readonly keep?: number | undefined
+  /** Keep the statement prepared on the connection for the next time, under this key (statementKey). */
+  readonly keep?: string | undefined
+  /** False when the columns are known: the server need not tell them. */
+  readonly describe?: boolean
+  /** One message in place of five; for a text alone, without prelude, values or portal. */
+  readonly isSimple?: boolean
+  /** The connection serves others too: it is read whatever becomes of this sink. */
+  readonly isShared?: boolean
   readonly portal?: string
   readonly rowsMax?: number
   /** COPY FROM STDIN: the Sync is held back until the data has been sent; see CopyInput. */
@@ -63,7 +69,7 @@ export function runStatement(connection: Connection, request: StatementRequest, 
 export function startCopyIn(connection: Connection, request: StatementRequest, sink: ResultSink): Promise<CopyInput> {
   return new Promise((resolve, reject) => {
     const done = new Promise<StatementEnd>((resolveEnd, rejectEnd) => {
-      const exchange = new StatementExchange(connection, { ...request, copyIn: true }, sink, resolveEnd, rejectEnd)
+      const exchange = new StatementExchange(connection, { ...request, copyIn: true, isSimple: false }, sink, resolveEnd, rejectEnd)
       exchange.onCopyIn = (payload) => resolve({ connection, payload, done })
       connection.send(exchange, (writer) => exchange.write(writer))
     })
@@ -98,6 +104,17 @@ export function failCopy(input: CopyInput, reason: string): Promise<StatementEnd
   return input.done
 }
 
+/** The same on a connection that others use too. `exchange` stands for the statement in the connection's queue. */
+export function runShared(connection: Connection, request: StatementRequest, sink: ResultSink): { readonly exchange: Exchange; readonly end: Promise<StatementEnd> } {
+  let exchange: StatementExchange | undefined
+  const end = new Promise<StatementEnd>((resolve, reject) => {
+    const own = new StatementExchange(connection, { ...request, isShared: true }, sink, resolve, reject)
+    exchange = own
+    connection.send(own, (writer) => own.write(writer))
+  })
+  return { exchange: exchange as unknown as Exchange, end }
+}
+
 class StatementExchange implements Exchange {
   private readonly connection: Connection
   private readonly request: StatementRequest
@@ -124,6 +141,10 @@ class StatementExchange implements Exchange {
 
   write(writer: MessageWriter): void {
     const { request, connection } = this
+    if (request.isSimple === true) {
+      writer.begin('Q').cstring(request.text).end()
+      return
+    }
     for (const text of request.prelude) writeCommand(writer, text)
     const portal = request.portal ?? ''
     if (request.text !== '') {
@@ -136,7 +157,7 @@ class StatementExchange implements Exchange {
         writeParse(writer, '', request.text, request.types)
       }
       writeBind(writer, portal, name, request.bind ?? noValues)
-      writeDescribe(writer, 'P', portal)
+      if (request.describe !== false) writeDescribe(writer, 'P', portal)
     }
     writeExecute(writer, portal, request.rowsMax ?? 0)
     if (request.copyIn === true) writeFlush(writer)
@@ -214,6 +235,7 @@ class StatementExchange implements Exchange {
 
   /** The sink has too much unsent: the server is not read until it has drained. */
   private hold(): void {
+    if (this.request.isShared === true) return
     this.connection.pause()
     this.sink.whenDrained(() => this.connection.resume())
   }

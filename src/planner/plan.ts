@@ -47,6 +47,8 @@ export interface OneShardPlan extends TimeUse<LeafText> {
   /** Tables whose layout must be what the plan thinks it is; leaves need none, their names say it. */
   readonly markers: readonly string[]
   readonly writes: boolean
+  /** At most one row, by its primary key: it ends at once, so it may share a connection. */
+  readonly isPointRead: boolean
 }
 
 /** A text that may need the transaction's time, the same on all shards: a hole for each use. */

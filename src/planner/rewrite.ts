@@ -8,6 +8,7 @@ import { nameEnd, nextToken } from '../sql/scanner.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { assertOnlyTablesChanged, dropColumnSchemas, dropOnly, replaceRelation } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
+import { isPointRead } from './point-read.ts'
 import type { LeafText, OneShardPlan, OneShardRoute, TimedText, TimeUse } from './plan.ts'
 import { renderLeafText, timeHole } from './plan.ts'
 
@@ -28,7 +29,7 @@ export function oneShardPlan(rule: string, route: OneShardRoute, statement: Stat
   if (edits.length > 0) edits.push(...dropColumnSchemas(statement.source, statement.node))
   const text = leafText(statement, edits)
   const timed = facts.usesTime ? cutLeafText(statement.source.edited([...edits, ...timeEdits(statement, `${hole}${timeHole}${hole}`)])) : undefined
-  return Object.freeze({ kind: 'one-shard', rule, route, text, timed, hiddenTime: facts.hiddenTime, markers: [...markers], writes })
+  return Object.freeze({ kind: 'one-shard', rule, route, text, timed, hiddenTime: facts.hiddenTime, markers: [...markers], writes, isPointRead: !writes && isPointRead(statement.node, facts) })
 }
 
 /** How a text that runs as it is uses the time. */

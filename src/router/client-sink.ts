@@ -21,6 +21,10 @@ export class ClientSink implements ResultSink {
     this.onParameter = onParameter
   }
 
+  get isCongested(): boolean {
+    return this.stream.isCongested
+  }
+
   fields(fields: readonly FieldDescription[]): void {
     if (!this.wantsDescription || this.described) return
     this.described = true

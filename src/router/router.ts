@@ -9,6 +9,7 @@ import type { Logger } from '../observability/logger.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
 import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
+import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
 import { PlanCache } from './plan-cache.ts'
 import { RouterServer } from './server.ts'
@@ -46,7 +47,7 @@ export class Router {
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
-    const services: Services = { clock, log, store, pool, names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
@@ -64,6 +65,7 @@ export class Router {
     this.stopRecovery()
     await this.server.close()
     await this.recovery.run().catch(() => undefined)
+    this.services.lanes.close()
     this.services.pool.close()
     await this.services.store.close()
   }

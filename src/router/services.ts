@@ -5,6 +5,7 @@ import type { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Pool } from '../shard/pool.ts'
 import type { CommitContext } from '../transaction/commit.ts'
+import type { Lanes } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import type { PlanCache } from './plan-cache.ts'
 
@@ -14,6 +15,7 @@ export interface Services {
   readonly log: Logger
   readonly store: CatalogStore
   readonly pool: Pool
+  readonly lanes: Lanes
   readonly names: ShellNames
   readonly plans: PlanCache
   readonly commit: CommitContext

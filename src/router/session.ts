@@ -26,6 +26,9 @@ import { Frontend } from '../protocol/message-types.ts'
 import { readQuery } from '../protocol/frontend-reader.ts'
 import { query } from '../shard/query.ts'
 import type { Statement } from '../sql/parse.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import type { LaneGroup } from '../transaction/lanes.ts'
+import type { Settings } from '../transaction/settings.ts'
 import { Transaction } from '../transaction/transaction.ts'
 import { ClientSink } from './client-sink.ts'
 import type { ClientMessage, ClientStream } from './client-stream.ts'
@@ -165,7 +168,24 @@ export class Session {
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, clock, catalog } = this.services
-    return { text, transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user, noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+    return { text, transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user, laneGroup: (server) => this.laneGroup(server), noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+  }
+
+  private readonly laneGroups = new Map<number, LaneGroup>()
+  private laneSettings: Settings | undefined
+
+  /** Which shared connections are this session's depends on what it has set. */
+  private laneGroup(server: ServerAddress): LaneGroup {
+    const { settings } = this.transaction
+    if (this.laneSettings !== settings) {
+      this.laneGroups.clear()
+      this.laneSettings = settings
+    }
+    const known = this.laneGroups.get(server.id)
+    if (known?.isClosed === false) return known
+    const group = this.services.lanes.group(server, this.database, this.user, settings)
+    this.laneGroups.set(server.id, group)
+    return group
   }
 
   /** Last in the map is the last that was taken. */

@@ -5,6 +5,7 @@
  * event loop goes out as one write.
  */
 import net from 'node:net'
+import type { Clock } from '../base/clock.ts'
 import { connectionLost, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { readError } from '../protocol/error-fields.ts'
@@ -22,6 +23,7 @@ export interface ConnectOptions {
   readonly database: string
   readonly password?: string | undefined
   readonly parameters?: Readonly<Record<string, string>>
+  readonly clock: Clock
 }
 
 export class Connection {
@@ -50,9 +52,14 @@ export class Connection {
   private lost: SqlError | undefined
   private nextStatement = 1
 
-  private constructor(server: ServerAddress, socket: net.Socket) {
+  private readonly clock: Clock
+  /** When the server last completed an answer, or got a request while it had nothing to do. */
+  progressAt = 0
+
+  private constructor(server: ServerAddress, socket: net.Socket, clock: Clock) {
     this.server = server
     this.socket = socket
+    this.clock = clock
   }
 
   /** Connects and logs in. Throws SqlError: the server's own, or 08006. */
@@ -75,7 +82,7 @@ export class Connection {
           },
         },
       })
-      const connection: Connection = new Connection(options.server, socket)
+      const connection: Connection = new Connection(options.server, socket, options.clock)
       const timer = setTimeout(() => connection.fail('no answer in time'), limits.connectMsMax)
       socket.setNoDelay(true)
       socket.on('connect', () => connection.startUp(options))
@@ -101,12 +108,18 @@ export class Connection {
     return this.queue.length - this.head
   }
 
+  /** True when the server is at work on this exchange, or just about to be. */
+  isAtWorkOn(exchange: Exchange): boolean {
+    return this.queue[this.head] === exchange
+  }
+
   /** Queues a request. `write` puts its frames into the writer; they must end with exactly one Sync or Query. */
   send(exchange: Exchange, write: (writer: MessageWriter) => void): void {
     if (this.lost !== undefined) {
       exchange.onLost(this.lost)
       return
     }
+    if (this.head === this.queue.length) this.progressAt = this.clock.now()
     this.queue.push(exchange)
     write(this.writer)
     this.scheduleFlush()
@@ -224,6 +237,7 @@ export class Connection {
       return
     }
     this.txStatus = buffer[start] as number
+    this.progressAt = this.clock.now()
     // The slot is emptied: what is done must not be kept alive.
     this.queue[this.head] = undefined
     this.head++

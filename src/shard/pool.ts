@@ -92,7 +92,7 @@ export class Pool {
 
   private async connect(key: string, slot: Slot, server: ServerAddress, database: string, user: string): Promise<Connection> {
     const password = user === this.credentials.user ? this.credentials.password : undefined
-    const connection = await Connection.connect({ server, database, user, password })
+    const connection = await Connection.connect({ server, database, user, password, clock: this.clock })
     this.slotOf.set(connection, key)
     connection.onClosed = () => {
       slot.open--

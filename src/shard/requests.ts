@@ -58,6 +58,11 @@ export function writeCommand(writer: MessageWriter, text: string): void {
   writeExecute(writer, '')
 }
 
+/** Names a statement among those of a connection. Who runs it often keeps the key: building it costs more than looking it up. */
+export function statementKey(version: number, text: string, types: readonly number[]): string {
+  return `${version}:${types.join()}:${text}`
+}
+
 /**
  * Writes a Parse when this connection does not hold the statement yet, and gives the statement's name.
  *
@@ -67,15 +72,17 @@ export function writeCommand(writer: MessageWriter, text: string): void {
 export function ensurePrepared(
   writer: MessageWriter,
   connection: Connection,
-  version: number,
+  key: string,
   text: string,
   types: readonly number[],
 ): { name: string; isNew: boolean } {
-  const key = `${version}:${types.join()}:${text}`
   const known = connection.prepared.get(key)
   if (known !== undefined) {
-    connection.prepared.delete(key)
-    connection.prepared.set(key, known)
+    // Which are old matters once the list is half full.
+    if (connection.prepared.size > limits.preparedPerConnectionMax / 2) {
+      connection.prepared.delete(key)
+      connection.prepared.set(key, known)
+    }
     return { name: known, isNew: false }
   }
   if (connection.prepared.size >= limits.preparedPerConnectionMax) {

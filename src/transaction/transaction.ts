@@ -13,6 +13,7 @@ import { SqlError } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Connection } from '../shard/connection.ts'
+import type { Exchange } from '../shard/exchange.ts'
 import { txIdle } from '../shard/exchange.ts'
 import type { Pool } from '../shard/pool.ts'
 import { query } from '../shard/query.ts'
@@ -49,6 +50,13 @@ export interface Lease {
   readonly participant: Participant | undefined
 }
 
+export interface SharedUse {
+  readonly connection: Connection
+  readonly exchange: Exchange
+  /** By this session; a cancel request may also hit what another one runs there. */
+  isCancelled: boolean
+}
+
 /** What BEGIN or SET TRANSACTION asked for; undefined where it said nothing. */
 export interface TransactionModes {
   readonly text: string
@@ -82,6 +90,8 @@ export class Transaction {
   settings: Settings = new Map()
   /** Connections that run something for this session now. */
   readonly inUse = new Set<Connection>()
+  /** What runs for this session on a connection that others use too. */
+  sharedUse: SharedUse | undefined
   /** A catalog connection that the session keeps: it holds its temporary tables, locks or LISTENs. */
   pinned: Connection | undefined
   private readonly pool: Pool
@@ -268,6 +278,12 @@ export class Transaction {
 
   /** Cancels what runs now on any server. */
   cancel(): void {
+    const { sharedUse } = this
+    if (sharedUse !== undefined) {
+      // Before its turn there is nothing to cancel that is this session's; the request is repeated until then.
+      sharedUse.isCancelled = sharedUse.connection.isAtWorkOn(sharedUse.exchange)
+      if (sharedUse.isCancelled) void sharedUse.connection.cancel()
+    }
     for (const connection of this.inUse) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 

@@ -47,6 +47,7 @@ export async function dropDatabase(statement: Statement, session: Session): Prom
   }
   if (session.isDatabaseInUse(name)) throw new SqlError('55006', `database "${name}" is being accessed by other users`)
   await store.forget(name)
+  session.services.lanes.closeDatabase(name)
   await pool.closeDatabase(name)
   const as = { ...credentials, user, password: user === credentials.user ? credentials.password : undefined }
   try {
