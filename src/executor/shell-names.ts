@@ -80,13 +80,14 @@ export class ShellNames {
     const texts = [fields.message, fields.detail, fields.constraint, fields.table, fields.where].join(' ')
     const leaf = /\bt(\d+)_b(\d+)/.exec(texts)
     if (leaf === null) return error
+    const nameOf = (id: number) => [...snapshot.relations.values()].find((one) => one.table?.id === id)?.name
     const relation = [...snapshot.relations.values()].find((one) => one.table?.id === Number(leaf[1]))
     if (relation === undefined) return error
     const constraint = fields.constraint === undefined ? undefined : await this.parentConstraint(fields.constraint, leaf[0], server, snapshot, user)
     const rename = (text: string | undefined) => {
       if (text === undefined) return undefined
       const named = fields.constraint === undefined || constraint === undefined ? text : text.replaceAll(fields.constraint, constraint)
-      return named.replaceAll(`pgherd_data.${leaf[0]}`, relation.name).replaceAll(leaf[0], relation.name)
+      return named.replace(/(?:\bpgherd_data\.)?\bt(\d+)_b\d+\b/g, (whole, id: string) => nameOf(Number(id)) ?? whole)
     }
     return new SqlError(fields.code, rename(fields.message) ?? '', {
       ...fields,

@@ -19,6 +19,7 @@ export type {
   DeleteStmt,
   DropStmt,
   FuncCall,
+  GrantStmt,
   IndexStmt,
   InsertStmt,
   JoinExpr,

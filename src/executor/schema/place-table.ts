@@ -39,8 +39,11 @@ function noticeSingle(relation: Relation, reason: string, notice: (message: stri
   notice(`table "${relation.name}" stays on one shard: ${reason}`)
 }
 
-/** After a change of its definition a table may have to be placed otherwise. Gives true if it was made anew from the shell. */
-export async function reconsider(relation: Relation, change: SchemaChange, notice: (message: string) => void): Promise<boolean> {
+/**
+ * After a change of its definition a table may have to be placed otherwise. Gives true if it was made anew from the shell;
+ * `before` then gave the old tables the columns that the rows are to have.
+ */
+export async function reconsider(relation: Relation, change: SchemaChange, notice: (message: string) => void, before: () => Promise<void> = async () => undefined): Promise<boolean> {
   const { table } = relation
   if (table === undefined) return false
   const definition = await readDefinition(change, relation.oid)
@@ -55,12 +58,14 @@ export async function reconsider(relation: Relation, change: SchemaChange, notic
       throw refuse(`cannot keep this constraint: ${bound.reason}`, 'Distribute both tables by the columns of the foreign key, or make one a reference table.')
     }
     const anew = bound.relations.some((one) => one.table?.kind !== 'single' || one.table.shard !== bound.relations[0]?.table?.shard)
+    if (anew) await before()
     if (anew) await makeSingleTogether(bound.relations, bound.reason, change, notice)
     return anew && bound.relations.some((one) => one.oid === relation.oid)
   }
-  const same = target.kind === table.kind && (target.kind !== 'distributed' || target.key === table.keyColumn)
+  const same = target.kind === table.kind && (target.kind !== 'distributed' || (target.key === table.keyColumn && target.keyType === table.keyType))
   if (same) return false
   if (target.kind === 'single' && target.reason !== undefined) noticeSingle(relation, target.reason, notice)
+  await before()
   await convert([{ relation, wanted: target }], true, change)
   return true
 }
@@ -157,8 +162,15 @@ export async function addForeignKeys(oids: readonly number[], change: SchemaChan
   }
 }
 
+export interface Conversion {
+  readonly relation: Relation
+  readonly wanted: Wanted
+  /** What a column becomes of the old row, where it is not itself. */
+  readonly expressions?: ReadonlyMap<string, string>
+}
+
 /** Gives tables another placement, with their rows. The tables cannot be written meanwhile. */
-export async function convert(list: readonly { relation: Relation; wanted: Wanted }[], byDefault: boolean, change: SchemaChange): Promise<void> {
+export async function convert(list: readonly Conversion[], byDefault: boolean, change: SchemaChange): Promise<void> {
   const old = list.map(({ relation }) => relation)
   for (const relation of old) {
     const away = `ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(oldName(relation))};
@@ -168,17 +180,17 @@ export async function convert(list: readonly { relation: Relation; wanted: Wante
   }
   for (const { relation, wanted } of list) await insertPlacement(relation, wanted, byDefault, change)
   await createTables(old.map((relation) => relation.oid), change)
-  for (const relation of old) await moveRows(relation, change)
+  for (const { relation, expressions } of list) await moveRows(relation, expressions, change)
   for (const relation of old) await change.onShards(holders(relation, change), `DROP TABLE ${dataSchema}.${quoteIdent(oldName(relation))} CASCADE`)
   await addForeignKeys(old.map((relation) => relation.oid), change)
 }
 
 const oldName = (relation: Relation) => `old_${relation.table?.id}`
 
-async function moveRows(old: Relation, change: SchemaChange): Promise<void> {
+async function moveRows(old: Relation, expressions: ReadonlyMap<string, string> | undefined, change: SchemaChange): Promise<void> {
   const relation = change.snapshot.relationsByOid.get(old.oid) as Relation
   const columns = relation.columns.filter((column) => !column.generated).map((column) => column.name)
-  const list = columns.map(quoteIdent).join(', ')
+  const list = columns.map((name) => expressions?.get(name) ?? quoteIdent(name)).join(', ')
   const context = { ...change.context, snapshot: change.snapshot }
   if (old.table?.kind === 'reference') {
     // Its copy on the catalog goes; what is left of the table there is the shell.

@@ -1,6 +1,6 @@
 /** A table's definition as the shell has it, and the statements that make the same table on a shard. */
 import { qualified, quoteIdent } from '../../base/quote.ts'
-import type { Relation, TableGroup } from '../../catalog/snapshot.ts'
+import type { Relation, Snapshot, TableGroup } from '../../catalog/snapshot.ts'
 import { leafName, markerName } from '../../catalog/snapshot.ts'
 import type { SchemaChange } from './schema-change.ts'
 
@@ -83,30 +83,34 @@ export function readDefinition(change: SchemaChange, oid: number): Promise<Table
     FROM pg_class c WHERE c.oid = ${oid}`)
 }
 
+/** A column as CREATE TABLE and ADD COLUMN take it; sequences are the catalog's. */
+export function columnText(column: TableDefinition['columns'][number]): string {
+  const collation = column.collation === null ? '' : ` COLLATE ${column.collation}`
+  const value =
+    column.generated === 's'
+      ? ` GENERATED ALWAYS AS (${column.default}) STORED`
+      : column.generated === 'v'
+        ? ` GENERATED ALWAYS AS (${column.default}) VIRTUAL`
+        : column.default === null || column.hasSequence
+          ? ''
+          : ` DEFAULT ${column.default}`
+  return `${quoteIdent(column.name)} ${column.type}${collation}${value}${column.notNull ? ' NOT NULL' : ''}`
+}
+
 /** Statements that make an empty table on a shard; foreign keys come later (foreignKeyStatements). */
 export function createStatements(relation: Relation, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
   const { table } = relation
   if (table === undefined) return []
   const name = qualified(relation.schema, relation.name)
-  const columns = definition.columns.map((column) => {
-    const collation = column.collation === null ? '' : ` COLLATE ${column.collation}`
-    const value =
-      column.generated === 's'
-        ? ` GENERATED ALWAYS AS (${column.default}) STORED`
-        : column.generated === 'v'
-          ? ` GENERATED ALWAYS AS (${column.default}) VIRTUAL`
-          : column.default === null || column.hasSequence
-            ? ''
-            : ` DEFAULT ${column.default}`
-    return `${quoteIdent(column.name)} ${column.type}${collation}${value}${column.notNull ? ' NOT NULL' : ''}`
-  })
+  const columns = definition.columns.map(columnText)
   const partition =
     table.kind === 'distributed'
       ? ` PARTITION BY HASH (${quoteIdent(table.keyColumn ?? '')})`
       : definition.partitionKey === null
         ? ''
         : ` PARTITION BY ${definition.partitionKey}`
-  const unlogged = definition.unlogged && table.kind !== 'distributed' ? 'UNLOGGED ' : ''
+  // A crash of one server would empty a part of the table, or one copy: only a table that is whole may be unlogged.
+  const unlogged = definition.unlogged && table.kind === 'single' ? 'UNLOGGED ' : ''
   const inherits = definition.inherits.length === 0 ? '' : ` INHERITS (${definition.inherits.join(', ')})`
   const statements =
     definition.parent === null
@@ -150,6 +154,19 @@ export function foreignKeyStatements(relation: Relation, constraint: ConstraintD
     if (owner !== shard) return []
     return [add(leafName(table.id, bucket), constraint.definition.replace(`REFERENCES ${constraint.referencedName}(`, `REFERENCES ${leafName(other.id, bucket)}(`))]
   })
+}
+
+/** The leaves of a distributed table on a shard. */
+export function leavesOn(relation: Relation, snapshot: Snapshot, shard: number): string[] {
+  const { table } = relation
+  if (table?.kind !== 'distributed') return []
+  const owners = snapshot.groups.get(table.group ?? 0)?.owners ?? []
+  return owners.flatMap((owner, bucket) => (owner === shard ? [leafName(table.id, bucket)] : []))
+}
+
+/** Whether a foreign key is declared from leaf to leaf: between tables that are both distributed. */
+export function isLeafToLeaf(relation: Relation, constraint: ConstraintDefinition, snapshot: Snapshot): boolean {
+  return constraint.type === 'f' && relation.table?.kind === 'distributed' && snapshot.relationsByOid.get(constraint.referenced)?.table?.kind === 'distributed'
 }
 
 export function dropStatements(relation: Relation): string[] {

@@ -4,14 +4,14 @@ import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
 import { leafName, markerName } from '../../catalog/snapshot.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
 import { grantStatements, holders, readDefinition } from '../../executor/schema/table-definition.ts'
-import type { AnyNode, RangeVar } from '../../sql/ast.ts'
+import type { AnyNode, GrantStmt, RangeVar } from '../../sql/ast.ts'
+import { names } from '../../sql/ast.ts'
 import type { Session } from '../session.ts'
 import { targetOf } from './target.ts'
 
-export async function carryGrants(objects: readonly AnyNode[], before: Snapshot, change: SchemaChange, session: Session): Promise<void> {
-  for (const object of objects) {
-    const relation = object.RangeVar === undefined ? undefined : targetOf(object.RangeVar as RangeVar, before, session)
-    if (relation?.table === undefined) continue
+export async function carryGrants(grant: GrantStmt, before: Snapshot, change: SchemaChange, session: Session): Promise<void> {
+  for (const relation of tablesOf(grant, before, session)) {
+    if (relation.table === undefined) continue
     const definition = await readDefinition(change, relation.oid)
     const group = change.snapshot.groups.get(relation.table.group ?? 0)
     const leaves = (shard: number) =>
@@ -23,6 +23,16 @@ export async function carryGrants(objects: readonly AnyNode[], before: Snapshot,
       await change.onShard(shard, [...revokes, ...grantStatements(relation, definition, group, shard)].join(';\n'))
     }
   }
+}
+
+/** The tables named, or all of the schemas named. */
+function tablesOf(grant: GrantStmt, before: Snapshot, session: Session): Relation[] {
+  const objects = (grant.objects ?? []) as AnyNode[]
+  if (grant.targtype === 'ACL_TARGET_ALL_IN_SCHEMA') {
+    const schemas = new Set(names(objects))
+    return [...before.relations.values()].filter((relation) => schemas.has(relation.schema))
+  }
+  return objects.flatMap((object) => (object.RangeVar === undefined ? [] : (targetOf(object.RangeVar as RangeVar, before, session) ?? [])))
 }
 
 /** Everybody who has been granted something on a table or its columns, but its owner. */

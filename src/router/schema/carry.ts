@@ -5,13 +5,14 @@
  * (CASCADE, serial, inherited names) is carried too. Tables on shards are made from the shell's own definitions.
  */
 import { refuse } from '../../base/errors.ts'
-import { qualified, quoteLiteral } from '../../base/quote.ts'
+import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
+import { relationKey } from '../../catalog/snapshot.ts'
 import { placeNewTable } from '../../executor/schema/place-table.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
 import { dropStatements, holders } from '../../executor/schema/table-definition.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
-import type { AnyNode, RangeVar } from '../../sql/ast.ts'
+import type { RangeVar } from '../../sql/ast.ts'
 import { tagOf, walk } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
 import type { Session } from '../session.ts'
@@ -48,11 +49,12 @@ function refuseNotedFunctions({ node }: Statement, snapshot: Snapshot): void {
   })
 }
 
+const isIndex = (relation: Relation) => relation.relkind === 'i' || relation.relkind === 'I'
+
 const isTable = (relation: Relation) => relation.relkind === 'r' || relation.relkind === 'p'
 
 /** Carries a change of what existed before to the shards. */
 async function carryObjects(statement: Statement, before: Snapshot, after: Snapshot, change: SchemaChange, session: Session): Promise<void> {
-  const notice = (message: string) => session.notice('00000', message)
   for (const relation of before.relations.values()) {
     const now = after.relationsByOid.get(relation.oid)
     if (relation.table === undefined) continue
@@ -61,17 +63,34 @@ async function carryObjects(statement: Statement, before: Snapshot, after: Snaps
       await change.onCatalog(`DELETE FROM pgherd.placement WHERE oid = ${relation.oid}`)
     } else await carryName(relation, now, change)
   }
+  await carryStatement(statement, before, change, session)
+  // Last: until the statement has run on a shard, an index may be a constraint's.
+  for (const relation of before.relations.values()) if (isIndex(relation)) await carryIndexName(relation, after, change)
+}
+
+async function carryStatement(statement: Statement, before: Snapshot, change: SchemaChange, session: Session): Promise<void> {
+  const notice = (message: string) => session.notice('00000', message)
   const { node } = statement
   const tag = tagOf(node)
   if (tag === 'AlterTableStmt') return carryAlterTable(statement, before, change, session, notice)
   if (tag === 'IndexStmt') return carryIndex(node.IndexStmt?.relation as RangeVar, before, change, session, notice)
   if (tag === 'RenameStmt') return carryRename(statement, before, change, session)
   if (tag === 'TruncateStmt') return carryTruncate(statement, before, change, session)
-  if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_TABLE') return carryGrants(node.GrantStmt.objects as AnyNode[], before, change, session)
+  if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_SEQUENCE') return // sequences are the catalog's
+  if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_TABLE') return carryGrants(node.GrantStmt, before, change, session)
   if (tag === 'AlterObjectSchemaStmt' && node.AlterObjectSchemaStmt?.relation !== undefined) return // seen by comparing
   if (tag === 'DropStmt') return carryDrop(statement, change)
   if (onShellOnly.has(tag) || tag === 'CreateStmt') return
   await change.onShards(change.shardIds, withSettings(statement.source.text))
+}
+
+/** By its full name: on a shard without the index, the session's search_path might find another. */
+async function carryIndexName(index: Relation, after: Snapshot, change: SchemaChange): Promise<void> {
+  const now = after.relationsByOid.get(index.oid)
+  if (now === undefined && after.relations.has(relationKey(index.schema, index.name))) return // PostgreSQL made it anew
+  const name = qualified(index.schema, index.name)
+  if (now === undefined) await change.onShards(change.shardIds, `DROP INDEX IF EXISTS ${name}`)
+  else if (now.name !== index.name) await change.onShards(change.shardIds, `ALTER INDEX IF EXISTS ${name} RENAME TO ${quoteIdent(now.name)}`)
 }
 
 /** What shards do not have: views are expanded, sequences are the catalog's, comments are for people. */
@@ -84,9 +103,9 @@ function withSettings(text: string): string {
 
 async function carryName(relation: Relation, now: Relation, change: SchemaChange): Promise<void> {
   const statements: string[] = []
-  if (now.name !== relation.name) statements.push(`ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO "${now.name.replaceAll('"', '""')}"`)
+  if (now.name !== relation.name) statements.push(`ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(now.name)}`)
   if (now.schema !== relation.schema && !(await schemaRenamed(relation.schema, now.schema, change))) {
-    statements.push(`ALTER TABLE ${qualified(relation.schema, now.name)} SET SCHEMA "${now.schema.replaceAll('"', '""')}"`)
+    statements.push(`ALTER TABLE ${qualified(relation.schema, now.name)} SET SCHEMA ${quoteIdent(now.schema)}`)
   }
   if (statements.length > 0) await change.onShards(holders(now, change), statements.join(';\n'))
 }
