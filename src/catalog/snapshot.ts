@@ -111,6 +111,10 @@ export interface Builtins {
   readonly all: ReadonlySet<string>
   /** Names of relations in pg_catalog, which are found before any other. */
   readonly relations: ReadonlySet<string>
+  /** Names of relations in information_schema. */
+  readonly informationSchema: ReadonlySet<string>
+  /** By relationKey: the column of a system's relation that says whose a row is (its schema, its table, its database). */
+  readonly ownerColumns: ReadonlyMap<string, string>
 }
 
 export function relationKey(schema: string, name: string): string {

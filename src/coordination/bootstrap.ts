@@ -7,6 +7,7 @@ import type { ShardServer } from '../catalog/snapshot.ts'
 import { withAdmin } from './admin-client.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import { migrate } from './migrate.ts'
+import { prepareDatabase } from './prepare-database.ts'
 
 export interface ShardServers {
   readonly name: string
@@ -53,21 +54,4 @@ async function createDatabase(server: ServerAddress, database: string, credentia
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [database])
     if (rowCount === 0) await client.query(`CREATE DATABASE ${quoteIdent(database)}`)
   })
-}
-
-/** Gives a database that exists on every server pgherd's own schemas. May be repeated. */
-export async function prepareDatabase(
-  catalog: ServerAddress,
-  shards: readonly ServerAddress[],
-  database: string,
-  credentials: Credentials,
-): Promise<void> {
-  await Promise.all(
-    [catalog, ...shards].map((server) =>
-      withAdmin(server, database, credentials, async (client) => {
-        await migrate(client, 'server')
-        if (server.id === catalogId) await migrate(client, 'database')
-      }),
-    ),
-  )
 }

@@ -11,6 +11,8 @@ import type { Builtins, ShardServer, Snapshot } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 import { adminClient } from './admin-client.ts'
 import { loadBuiltins, loadSnapshot } from './load-snapshot.ts'
+import { isBehind } from './migrate.ts'
+import { prepareDatabase } from './prepare-database.ts'
 
 export const clusterDatabase = 'pgherd'
 
@@ -119,6 +121,7 @@ export class CatalogStore {
       const entry = this.databases.get(database)
       if (entry !== undefined) entry.client = undefined
     })
+    if (await isBehind(client)) await prepareDatabase(this.catalog, this.shards, database, this.credentials)
     await client.query('LISTEN pgherd_schema')
     return client
   }

@@ -128,15 +128,27 @@ function toRelation(row: RelationRow): Relation {
   })
 }
 
+/** A column that tells the owner of a row, the most telling first. */
+const ownerColumns =
+  'relnamespace typnamespace pronamespace connamespace attrelid adrelid indrelid seqrelid ev_class tgrelid schemaname datname table_schema view_schema constraint_schema sequence_schema routine_schema specific_schema trigger_schema domain_schema object_schema udt_schema schema_name'
+
+const systemRelationsQuery = `
+  SELECT json_agg(row_to_json(x)) FROM (
+    SELECT n.nspname AS schema, c.relname AS name,
+           CASE WHEN c.oid = 'pg_namespace'::regclass THEN 'oid' ELSE (
+             SELECT k.name FROM unnest(string_to_array('${ownerColumns}', ' ')) WITH ORDINALITY k (name, n)
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = k.name ORDER BY k.n LIMIT 1) END AS owner
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')) x`
+
 export async function loadBuiltins(ask: AskOne): Promise<Builtins> {
   const rows = JSON.parse(
     (await ask(`SELECT json_agg(row_to_json(x)) FROM (
       SELECT p.proname AS name, max(p.provolatile::text) AS volatility, bool_or(p.prokind = 'a') AS aggregate
       FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace GROUP BY p.proname) x`)) ?? '[]',
   ) as { name: string; volatility: string; aggregate: boolean }[]
-  const relations = JSON.parse(
-    (await ask(`SELECT json_agg(relname) FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace`)) ?? '[]',
-  ) as string[]
+  const relations = JSON.parse((await ask(systemRelationsQuery)) ?? '[]') as { schema: string; name: string; owner: string | null }[]
+  const namesIn = (schema: string) => new Set(relations.filter((row) => row.schema === schema).map((row) => row.name))
   // i < s < v: of a name's forms the most volatile counts.
   const pick = (test: (row: (typeof rows)[number]) => boolean) => new Set(rows.filter(test).map((row) => row.name))
   return {
@@ -144,6 +156,8 @@ export async function loadBuiltins(ask: AskOne): Promise<Builtins> {
     stable: pick((row) => row.volatility === 's'),
     aggregates: pick((row) => row.aggregate),
     all: pick(() => true),
-    relations: new Set(relations),
+    relations: namesIn('pg_catalog'),
+    informationSchema: namesIn('information_schema'),
+    ownerColumns: new Map(relations.flatMap(({ schema, name, owner }) => (owner === null ? [] : [[relationKey(schema, name), owner]]))),
   }
 }

@@ -27,3 +27,10 @@ export async function migrate(client: pg.Client, folder: 'cluster' | 'database' 
     throw error
   }
 }
+
+/** Whether a database of an earlier pgherd lacks something of this one's. Throws 42P01 or 3F000 when it is none of the cluster's. */
+export async function isBehind(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ name: string }>('SELECT name FROM pgherd.migrations')
+  const applied = new Set(rows.map((row) => row.name))
+  return ['server', 'database'].some((folder) => fs.readdirSync(path.join(root, folder)).some((file) => !applied.has(`${folder}/${file}`)))
+}

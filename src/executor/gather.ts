@@ -66,7 +66,8 @@ async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: Execut
   const conditions = fetch.where.map((condition) => withValues(condition, args)).filter((condition) => condition !== undefined)
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.map((condition) => `(${condition})`).join(' AND ')}`
   const { relation } = fetch
-  const text = `COPY (SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}) TO STDOUT`
+  const source = fetch.source ?? `SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}`
+  const text = `COPY (${source}) TO STDOUT`
   const input = await copyInto(lease, `COPY pg_temp.${fetch.temporary} (${columns}) FROM STDIN`)
   try {
     await settleAll(

@@ -5,6 +5,7 @@
  */
 import { refuse } from '../base/errors.ts'
 import { quoteIdent, quoteLiteral } from '../base/quote.ts'
+import type { Builtins } from '../catalog/snapshot.ts'
 import type { RangeVar } from '../sql/ast.ts'
 import type { AnyNode } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
@@ -12,10 +13,14 @@ import { parseOne } from '../sql/parse.ts'
 import { nameEnd } from '../sql/scanner.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { SourceText } from '../sql/source-text.ts'
-import { dropOnly, tableCommand } from './edits.ts'
-import type { StatementFacts } from './facts.ts'
+import { dropOnly, replaceRelation, tableCommand } from './edits.ts'
+import { hideEdits, ownAlias, ownCondition, ownerColumn } from './hide-own.ts'
+import type { RelationUse, StatementFacts } from './facts.ts'
 import { statementFacts } from './facts.ts'
 import type { NameContext } from './resolve.ts'
+import { systemRelationKey } from './resolve.ts'
+import type { ShardFact } from './shard-facts.ts'
+import { factOf, overlaidRelation, replaceSizeCall, sizeCalls } from './shard-facts.ts'
 
 const depthMax = 50
 
@@ -24,7 +29,7 @@ export function expandViews(statement: Statement, context: NameContext): { state
   let current = statement
   for (let depth = 0; depth < depthMax; depth++) {
     const facts = statementFacts(current.node, context)
-    const virtual = facts.relations.filter((use) => use.resolved.kind === 'system' && isVirtual(use.rangeVar))
+    const virtual = facts.relations.filter((use) => isVirtual(use, context))
     if (virtual.length > 0) {
       const edits = virtual.flatMap((use) => replaceByRows(current, use.rangeVar, context))
       const source = new SourceText(current.source.edited(edits))
@@ -32,12 +37,12 @@ export function expandViews(statement: Statement, context: NameContext): { state
       continue
     }
     const views = facts.tables.filter((use) => use.relation.viewDefinition !== undefined)
-    if (views.length === 0) return { statement: current, facts }
+    if (views.length === 0) return asOnePostgres(current, facts, context)
     const target = views.find((use) => use.isTarget)
     if (target !== undefined) {
       throw refuse(`cannot write to view "${target.relation.name}"`, 'Write to its table.')
     }
-    if (!needsExpansion(views.map((use) => use.relation.viewDefinition ?? ''), context)) return { statement: current, facts }
+    if (!needsExpansion(views.map((use) => use.relation.viewDefinition ?? ''), context)) return asOnePostgres(current, facts, context)
     if (facts.locking) throw refuse('cannot lock rows through a view', 'Name the tables instead.')
     const edits = views.flatMap((use): Edit[] => {
       const { rangeVar, relation } = use
@@ -52,7 +57,40 @@ export function expandViews(statement: Statement, context: NameContext): { state
   throw refuse('views are nested too deeply')
 }
 
-const isVirtual = (rangeVar: RangeVar) => rangeVar.schemaname === 'pgherd' && rangeVar.relname === 'shards'
+/** What the system's tables and functions say is made to be what one PostgreSQL would say: see hide-own.ts and shard-facts.ts. */
+function asOnePostgres(statement: Statement, facts: StatementFacts, context: NameContext): { statement: Statement; facts: StatementFacts } {
+  const { source, node } = statement
+  const { builtins } = context.snapshot
+  const calls = sizeCalls(node)
+  const wanted = new Set<ShardFact>(calls.map((call) => call.fact))
+  const edits = calls.flatMap((call) => replaceSizeCall(source, call))
+  for (const [i, use] of facts.relations.entries()) {
+    const fact = statisticsOf(use, node, builtins)
+    if (fact === undefined) edits.push(...hideEdits(source, use, i + 1, builtins))
+    else {
+      const where = ownCondition('v', ownerColumn(use, builtins) ?? 'relnamespace')
+      edits.push(...replaceRelation(source, use.rangeVar, overlaidRelation(fact, use.rangeVar.relname ?? '', facts.systemColumns, where)))
+      wanted.add(fact)
+    }
+  }
+  if (edits.length === 0) return { statement, facts }
+  const edited = new SourceText(source.edited(edits))
+  const changed = { source: edited, node: parseOne(edited.text) }
+  // Names have other places now; what the conditions call is of no account.
+  const { relations, tables } = statementFacts(changed.node, context)
+  const own = (use: RelationUse) => use.rangeVar.alias?.aliasname === ownAlias
+  return { statement: changed, facts: { ...facts, relations: relations.filter((use) => !own(use)), tables, shardFacts: [...wanted] } }
+}
+
+function statisticsOf(use: RelationUse, node: AnyNode, builtins: Builtins): ShardFact | undefined {
+  const isTheirs = use.resolved.kind === 'system' && !use.isTarget && systemRelationKey(use.rangeVar, builtins).startsWith('pg_catalog\0')
+  return isTheirs ? factOf(use.rangeVar.relname ?? '', node) : undefined
+}
+
+function isVirtual({ rangeVar, resolved }: RelationUse, { searchPath }: NameContext): boolean {
+  if (rangeVar.relname !== 'shards') return false
+  return rangeVar.schemaname === 'pgherd' || (rangeVar.schemaname === undefined && resolved.kind === 'unknown' && searchPath.includes('pgherd'))
+}
 
 /** pgherd.shards is not in the database: routers know it from the cluster's own. */
 function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot }: NameContext): Edit[] {
@@ -67,11 +105,12 @@ function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot }: N
   return [{ start, end: nameEnd(statement.source.raw, start), text }]
 }
 
-/** A view over the system's own tables alone is answered by the shell as it is. */
+/** A view over nothing of users' and nothing with pgherd's own in it is answered by the shell as it is. */
 function needsExpansion(definitions: readonly string[], context: NameContext): boolean {
   return definitions.some((definition) => {
     const node: AnyNode = parseOne(definition)
     const facts = statementFacts(node, context)
-    return facts.tables.length > 0 || facts.tableFunctions.length > 0
+    const { builtins } = context.snapshot
+    return facts.tables.length > 0 || facts.tableFunctions.length > 0 || sizeCalls(node).length > 0 || facts.relations.some((use) => ownerColumn(use, builtins) !== undefined)
   })
 }

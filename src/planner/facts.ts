@@ -9,6 +9,7 @@ import type { AnyNode, RangeVar, Tree, WithClause } from '../sql/ast.ts'
 import { isTree, names } from '../sql/ast.ts'
 import type { NameContext, Resolved } from './resolve.ts'
 import { resolveName } from './resolve.ts'
+import type { ShardFact } from './shard-facts.ts'
 
 export interface RelationUse {
   readonly rangeVar: RangeVar
@@ -24,6 +25,8 @@ export interface StatementFacts {
   readonly volatile: readonly string[]
   /** Functions that mean something on the catalog only: sequences, advisory locks, notifications, transaction ids. */
   readonly catalogOnly: readonly string[]
+  /** What only the shards can tell of their tables, to be fetched. */
+  readonly shardFacts: readonly ShardFact[]
   readonly functionNames: readonly string[]
   /** Calls that give the transaction's time. */
   readonly usesTime: boolean
@@ -42,7 +45,7 @@ export interface StatementFacts {
 }
 
 const catalogOnlyPattern =
-  /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|statement_timestamp)$/
+  /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|pg_(table|total_relation|indexes|database|tablespace)_size|statement_timestamp)$/
 const timeFunctions = new Set(['now', 'transaction_timestamp'])
 /** OIDs and sizes of the shell's tables are not the shards'. */
 const registryType = /^reg(class|type|proc|procedure|oper|operator|namespace|role|config|dictionary|collation)$/
@@ -154,6 +157,7 @@ export function statementFacts(node: AnyNode, context: NameContext): StatementFa
     functionNames: [...collector.functionNames],
     volatile: [...collector.volatile],
     catalogOnly: [...collector.catalogOnly],
+    shardFacts: [],
     usesTime: collector.usesTime,
     hiddenTime: collector.hiddenTime,
     aggregates: collector.aggregates,

@@ -20,6 +20,7 @@ import type { Fetch, GatherPlan, TimedText, TimeUse } from './plan.ts'
 import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { hole, timeEdits } from './rewrite.ts'
+import { factFetch } from './shard-facts.ts'
 import { conjuncts } from './ties.ts'
 
 export function buildGather(statement: Statement, facts: StatementFacts, context: NameContext, rule: string): GatherPlan {
@@ -67,7 +68,8 @@ export function gatherSources(
   const text = statement.source.edited(edits)
   if (edits.length > 0) assertOnlyTablesChanged(statement.node, text.replaceAll('\x01', ''))
   const timed = facts.usesTime ? { pieces: statement.source.edited([...edits, ...timeEdits(statement, timeMark)]).split(hole) } : undefined
-  return { fetches: [...byTable.values()], text, timed, hiddenTime: facts.hiddenTime }
+  const fetches = [...byTable.values(), ...facts.shardFacts.map((fact) => factFetch(fact, context.snapshot))]
+  return { fetches, text, timed, hiddenTime: facts.hiddenTime }
 }
 
 export function shardsOf(relation: Relation, context: NameContext): number[] {

@@ -17,6 +17,7 @@ import { commonKey, findTies, tiedTo } from './ties.ts'
 export function planSelect(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
   const tables = facts.tables.filter((use) => use.relation.table !== undefined)
   const onShards = tables.filter((use) => use.relation.table?.kind !== 'reference')
+  if (onShards.length === 0 && facts.shardFacts.length > 0) return buildGather(statement, facts, context, 'the shards know their sizes and statistics')
   if (onShards.length === 0) return withoutShards(statement, facts, tables.length > 0)
   if (facts.systemColumns.includes('tableoid')) throw refuse('tableoid of a table on shards is not the table\'s own', 'Name the table as a constant.')
   if (facts.modifyingCte && facts.tables.some((use) => use.isTarget && use.relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== ''))) {

@@ -39,7 +39,8 @@ export function refuseSqlAsText(facts: StatementFacts): void {
 export function planStatement(given: Statement, context: NameContext, rowsFrom: RowsFrom = 'anywhere'): PlannedStatement {
   const { statement, facts } = expandViews(given, context)
   refuseTableFunctions(facts)
-  if (facts.relations.some((use) => use.isTarget && use.rangeVar.schemaname === 'pgherd')) {
+  const pathHasOwn = context.searchPath.includes('pgherd')
+  if (facts.relations.some((use) => use.isTarget && (use.rangeVar.schemaname === 'pgherd' || (pathHasOwn && use.resolved.kind === 'unknown')))) {
     throw new SqlError('42501', 'permission denied for schema pgherd')
   }
   const ofSession = facts.relations.find((use) => use.resolved.kind === 'system' && /^pg_(prepared_statements|cursors)$/.test(use.rangeVar.relname ?? ''))

@@ -107,6 +107,8 @@ export interface Fetch {
   readonly primaryKey: readonly string[]
   readonly shards: readonly number[]
   readonly markers: readonly string[]
+  /** A query that each shard answers in place of the table's rows. */
+  readonly source?: string
 }
 
 /** Rows of distributed tables come to the catalog; the statement runs there, in PostgreSQL. */

@@ -1,7 +1,8 @@
 /** Which relation a name means, as PostgreSQL would find it: temporary tables, pg_catalog, then the search path. */
 import { SqlError } from '../base/errors.ts'
-import type { Relation, Snapshot } from '../catalog/snapshot.ts'
+import type { Builtins, Relation, Snapshot } from '../catalog/snapshot.ts'
 import { relationKey } from '../catalog/snapshot.ts'
+import type { RangeVar } from '../sql/ast.ts'
 
 export interface NameContext {
   readonly snapshot: Snapshot
@@ -28,7 +29,7 @@ export function resolveName(context: NameContext, schema: string | undefined, na
     if (!explicit && snapshot.builtins.relations.has(name)) return { kind: 'system' }
     for (const path of context.searchPath) {
       if (path === 'pg_catalog' && snapshot.builtins.relations.has(name)) return { kind: 'system' }
-      if (path === 'information_schema' || path === 'pgherd') return { kind: 'system' }
+      if (path === 'information_schema' && snapshot.builtins.informationSchema.has(name)) return { kind: 'system' }
       const relation = snapshot.relations.get(relationKey(path, name))
       if (relation !== undefined) return { kind: 'relation', relation }
     }
@@ -48,4 +49,9 @@ export function parseSearchPath(setting: string, user: string): string[] {
     .map((part) => (part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part.replace(/[A-Z]/g, (letter) => letter.toLowerCase())))
     .map((part) => (part === '$user' ? user : part))
     .filter((part) => part !== '')
+}
+
+/** The key, as in Builtins.ownerColumns, of a name that has resolved to one of the system's. */
+export function systemRelationKey({ schemaname, relname = '' }: RangeVar, builtins: Builtins): string {
+  return relationKey(schemaname ?? (builtins.relations.has(relname) ? 'pg_catalog' : 'information_schema'), relname)
 }

@@ -7,7 +7,14 @@ const builtins: Builtins = {
   stable: new Set(['now']),
   aggregates: new Set(['count', 'sum', 'avg', 'min', 'max', 'string_agg']),
   all: new Set(['random', 'gen_random_uuid', 'clock_timestamp', 'nextval', 'now', 'count', 'sum', 'avg', 'min', 'max', 'string_agg', 'lower', 'length', 'generate_series', 'row_number', 'pg_advisory_lock']),
-  relations: new Set(['pg_class', 'pg_attribute']),
+  relations: new Set(['pg_class', 'pg_attribute', 'pg_am', 'pg_stat_user_tables']),
+  informationSchema: new Set(['tables']),
+  ownerColumns: new Map([
+    [relationKey('pg_catalog', 'pg_class'), 'relnamespace'],
+    [relationKey('pg_catalog', 'pg_attribute'), 'attrelid'],
+    [relationKey('pg_catalog', 'pg_stat_user_tables'), 'schemaname'],
+    [relationKey('information_schema', 'tables'), 'table_schema'],
+  ]),
 }
 
 function column(name: string, number: number, type: string, more: Partial<Column> = {}): Column {

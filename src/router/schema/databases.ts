@@ -2,7 +2,7 @@
 import { SqlError } from '../../base/errors.ts'
 import { quoteIdent } from '../../base/quote.ts'
 import { withAdmin } from '../../coordination/admin-client.ts'
-import { prepareDatabase } from '../../coordination/bootstrap.ts'
+import { prepareDatabase } from '../../coordination/prepare-database.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import type { Statement } from '../../sql/parse.ts'
 import type { Session } from '../session.ts'

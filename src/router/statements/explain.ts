@@ -32,7 +32,8 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
     throw refuse('EXPLAIN ANALYZE of this statement is not supported', 'EXPLAIN shows its plan without running it.')
   }
   if (planned === undefined || planned.kind === 'catalog') {
-    return runOnServer(session.services.catalog, { text: source.text, markers: [], writes: false }, args, sink, context)
+    const text = planned === undefined ? source.text : `${head} ${planned.text}`
+    return runOnServer(session.services.catalog, { text, markers: [], writes: false }, args, sink, context)
   }
   const lines = [...describePlan(planned), ...(await serverPlans(planned, head, analyze, context))]
   sink.fields([textField('QUERY PLAN')])
