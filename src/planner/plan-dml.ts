@@ -93,7 +93,7 @@ function scatterDml(statement: Statement, facts: StatementFacts, context: NameCo
   const target = facts.tables.find((use) => use.isTarget)
   const root = members.find((member) => member.rangeVar === target?.rangeVar)
   if (root === undefined || tiedTo(members, new Set([root])).size !== members.length) return undefined
-  return scatterPlan('each row is changed where it lives', statement, facts, context, root, undefined, true)
+  return scatterPlan('each row is changed where it lives', statement, facts, context, [root], undefined, true)
 }
 
 /**

@@ -23,7 +23,7 @@ import { withDefaultsWritten } from './written-defaults.ts'
 import { catalogPlan, pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { hole, timeEdits } from './rewrite.ts'
-import { keySource } from './ties.ts'
+import { keySource } from './key-source.ts'
 
 export function planInsert(given: Statement, givenFacts: StatementFacts, context: NameContext): QueryPlan {
   const { statement, facts } = withDefaultsWritten(given, givenFacts, context)

@@ -2,17 +2,20 @@
  * The ladder for SELECT: one shard, scatter, gather. Each rung is taken only when the rule named in its plan holds.
  */
 import { refuse } from '../base/errors.ts'
-import type { Relation } from '../catalog/snapshot.ts'
 import { markerName } from '../catalog/snapshot.ts'
-import type { AnyNode, FuncCall, JoinExpr, SelectStmt } from '../sql/ast.ts'
-import { names, walk } from '../sql/ast.ts'
+import type { AnyNode, FuncCall, SelectStmt } from '../sql/ast.ts'
+import { names } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { oneShardPlan, scatterText, timeUse } from './rewrite.ts'
 import type { StatementFacts } from './facts.ts'
+import { statementFacts } from './facts.ts'
+import { inlineCtes } from './inline-ctes.ts'
 import { buildGather } from './plan-gather.ts'
 import type { CatalogPlan, CombineFunction, QueryPlan, ScatterPlan } from './plan.ts'
 import type { NameContext } from './resolve.ts'
-import { commonKey, findTies, tiedTo } from './ties.ts'
+import { hasForeignAggregates, partitionOf, partitionOfRows } from './partition.ts'
+import type { Member } from './ties.ts'
+import { commonKey, findTies } from './ties.ts'
 
 export function planSelect(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
   const tables = facts.tables.filter((use) => use.relation.table !== undefined)
@@ -23,7 +26,12 @@ export function planSelect(statement: Statement, facts: StatementFacts, context:
   if (facts.modifyingCte && facts.tables.some((use) => use.isTarget && use.relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== ''))) {
     throw refuse('cannot insert into a table with a sequence inside WITH', 'Use INSERT ... VALUES, in a transaction.')
   }
-  return oneShard(statement, facts, context) ?? scatter(statement, facts, context) ?? gather(statement, facts, context)
+  const whole = oneShard(statement, facts, context)
+  if (whole !== undefined) return whole
+  const inlined = inlineCtes(statement, facts, context)
+  if (inlined === statement) return scatter(statement, facts, context) ?? gather(statement, facts, context)
+  const factsThere = { ...statementFacts(inlined.node, context), shardFacts: facts.shardFacts }
+  return oneShard(inlined, factsThere, context) ?? scatter(inlined, factsThere, context) ?? gather(inlined, factsThere, context)
 }
 
 /** Catalog alone, or reference tables, of which every shard has a copy. */
@@ -71,24 +79,20 @@ export function oneShard(statement: Statement, facts: StatementFacts, context: N
   return oneShardPlan('all tables are tied to one key', { kind: 'bucket', group: table.group, keyType: table.keyType, key }, statement, facts)
 }
 
-/**
- * Each shard answers for its rows: right when each row of the answer comes from rows of one bucket, so that putting the
- * shards' answers together, in any order, is the answer.
- */
+/** Each shard answers for its rows, and the answers follow each other: see partition.ts for the rule. */
 function scatter(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan | undefined {
   const select = statement.node.SelectStmt as SelectStmt | undefined
-  if (select === undefined || facts.systemColumns.length > 0 || !safeEverywhere(facts)) return undefined
-  if (facts.tables.some((use) => use.relation.table?.kind === 'single') || facts.windows) return undefined
-  if (!isPlainSelect(select) || facts.modifyingCte) return undefined
-  const { members } = findTies(statement.node, context)
-  if (members.length !== facts.tables.filter((use) => use.relation.table?.kind === 'distributed').length) return undefined
-  const roots = shardedItems(select, context)
-  if (roots === undefined) return undefined
-  const root = members.find((member) => roots.has(member.alias) && tiedTo(members, new Set([member])).size === members.length)
-  if (root === undefined) return undefined
-  const combine = combination(select, facts, context)
-  if (combine === undefined && facts.aggregates) return undefined
-  return scatterPlan('each row comes from one bucket', statement, facts, context, root, combine)
+  if (select === undefined || facts.systemColumns.length > 0 || facts.modifyingCte || !safeEverywhere(facts)) return undefined
+  if (facts.tables.some((use) => use.relation.table?.kind === 'single')) return undefined
+  if (select.sortClause !== undefined || select.limitCount !== undefined || select.limitOffset !== undefined) return undefined
+  const ties = findTies(statement.node, context)
+  if (ties.members.length !== facts.tables.filter((use) => use.relation.table?.kind === 'distributed').length) return undefined
+  const partition = partitionOf(select, ties, context, true)
+  if (partition !== undefined) return scatterPlan('each row comes from one bucket', statement, facts, context, [...partition.root], undefined)
+  const combine = combination(select, context)
+  const rows = combine === undefined ? undefined : partitionOfRows(select, ties.members, ties, context)
+  if (rows === undefined || hasForeignAggregates(select, ties, context)) return undefined
+  return scatterPlan('each row that is counted comes from one bucket', statement, facts, context, [...rows.root], combine)
 }
 
 /** Nothing that gives something else, or does something else, when it runs on several servers. */
@@ -106,18 +110,14 @@ export function scatterPlan(
   statement: Statement,
   facts: StatementFacts,
   context: NameContext,
-  root: { relation: Relation; constants: readonly (readonly import('./plan.ts').KeySource[])[] },
+  root: readonly Member[],
   combine: readonly CombineFunction[] | undefined,
   writes = false,
 ): ScatterPlan {
-  const { table } = root.relation
-  const group = context.snapshot.groups.get(table?.group ?? 0)
-  const [keys] = root.constants
   return Object.freeze({
     kind: 'scatter',
     rule,
-    shards: [...new Set(group?.owners ?? [])].sort((a, b) => a - b),
-    keys: keys === undefined || table?.keyType === undefined || group === undefined ? undefined : { group: group.id, keyType: table.keyType, sources: keys },
+    ...placesOf(root, context),
     text: scatterText(statement, facts),
     markers: markersOf(facts),
     writes,
@@ -125,92 +125,31 @@ export function scatterPlan(
   })
 }
 
+/** The shards that have rows of these members, and the keys that all of them are restricted to. */
+export function placesOf(root: readonly Member[], context: NameContext): Pick<ScatterPlan, 'shards' | 'keys'> {
+  const groups = [...new Set(root.map((member) => member.relation.table?.group ?? 0))].map((id) => context.snapshot.groups.get(id))
+  const shards = [...new Set(groups.flatMap((group) => group?.owners ?? []))].sort((a, b) => a - b)
+  const [group, ...others] = groups
+  const sources = root.map((member) => member.constants[0])
+  const known = sources.filter((one) => one !== undefined)
+  if (group === undefined || others.length > 0 || known.length < sources.length) return { shards, keys: undefined }
+  return { shards, keys: { group: group.id, keyType: group.keyType, sources: known.flat() } }
+}
+
 export function markersOf(facts: StatementFacts): string[] {
   return [...new Set(facts.tables.flatMap((use) => (use.relation.table === undefined ? [] : [markerName(use.relation.table)])))]
 }
 
-/** No part that looks at more than one row at a time, but for aggregates that can be combined. */
-function isPlainSelect(select: SelectStmt): boolean {
-  return (
-    select.op === 'SETOP_NONE' &&
-    select.withClause === undefined &&
-    select.distinctClause === undefined &&
-    select.groupClause === undefined &&
-    select.havingClause === undefined &&
-    select.sortClause === undefined &&
-    select.limitCount === undefined &&
-    select.limitOffset === undefined &&
-    select.valuesLists === undefined &&
-    select.intoClause === undefined
-  )
-}
-
-/**
- * The aliases of tables whose rows FROM keeps apart by shard; undefined when some row of FROM may come from no shard's
- * rows alone (a reference table or subquery on the preserved side of an outer join).
- */
-function shardedItems(select: SelectStmt, context: NameContext): Set<string> | undefined {
-  const aliases = new Set<string>()
-  let ok = true
-  /** True when the item's rows differ from shard to shard. */
-  const visit = (node: AnyNode): boolean => {
-    if (node.RangeVar !== undefined) {
-      const { relname = '', schemaname, alias } = node.RangeVar
-      const relation = findRelation(context, schemaname, relname)
-      if (relation?.table?.kind !== 'distributed') return false
-      aliases.add(alias?.aliasname ?? relname)
-      return true
-    }
-    const join = node.JoinExpr as JoinExpr | undefined
-    if (join === undefined) {
-      // Functions and subqueries without distributed tables give the same rows everywhere.
-      walk(node, (tree) => {
-        if (typeof tree.relname === 'string' && findRelation(context, tree.schemaname as string | undefined, tree.relname)?.table?.kind === 'distributed') ok = false
-      })
-      return false
-    }
-    if (join.alias !== undefined) ok = false
-    const before = new Set(aliases)
-    const left = visit(join.larg as AnyNode)
-    const afterLeft = new Set(aliases)
-    const right = visit(join.rarg as AnyNode)
-    if (join.jointype === 'JOIN_INNER') return left || right
-    if (join.jointype === 'JOIN_LEFT') {
-      if (right && !left) ok = false
-      aliases.clear()
-      for (const alias of afterLeft) aliases.add(alias)
-      return left
-    }
-    if (join.jointype === 'JOIN_RIGHT') {
-      if (left && !right) ok = false
-      for (const alias of afterLeft) if (!before.has(alias)) aliases.delete(alias)
-      return right
-    }
-    if (left || right) ok = false
-    return left || right
-  }
-  for (const item of select.fromClause ?? []) visit(item as AnyNode)
-  return ok && aliases.size > 0 ? aliases : undefined
-}
-
-function findRelation(context: NameContext, schema: string | undefined, name: string): Relation | undefined {
-  for (const path of schema === undefined ? context.searchPath : [schema]) {
-    const relation = context.snapshot.relations.get(`${path}\0${name}`)
-    if (relation !== undefined) return relation
-  }
-  return undefined
-}
-
 /** Only counts, one a column: their sum is the whole's. */
-function combination(select: SelectStmt, facts: StatementFacts, context: NameContext): CombineFunction[] | undefined {
-  if (!facts.aggregates || context.snapshot.functions.has('count')) return undefined
+function combination(select: SelectStmt, context: NameContext): CombineFunction[] | undefined {
+  if (select.op !== 'SETOP_NONE' || context.snapshot.functions.has('count')) return undefined
+  if ((select.groupClause ?? select.havingClause ?? select.distinctClause ?? select.withClause ?? select.intoClause ?? select.lockingClause) !== undefined) return undefined
   const columns: CombineFunction[] = []
   for (const target of select.targetList ?? []) {
     const call = ((target as AnyNode).ResTarget?.val as AnyNode | undefined)?.FuncCall as FuncCall | undefined
     if (call === undefined || names(call.funcname as AnyNode[]).at(-1) !== 'count' || call.agg_distinct === true || call.over !== undefined) return undefined
     columns.push('sum-of-counts')
   }
-  // An aggregate anywhere else (a subquery's own is found tied, and safe) would make rows of its own.
   return columns.length > 0 ? columns : undefined
 }
 

@@ -6,14 +6,20 @@
  * `m.key = other.key` where the other member is tied. Which conditions those are:
  * - WHERE and the ON of inner joins bind every member of their query level;
  * - the ON of an outer join binds the members on its nullable side alone, by members of either side;
- * - a subquery's conditions may name members of the levels around it, and bind only the subquery's own.
+ * - a subquery's conditions may name members of the levels around it, and bind only the subquery's own;
+ * - a condition on a column of a subquery in FROM binds the member below, where output-columns.ts says that the column is its key;
+ * - `key IN (SELECT other.key ...)` in a condition ties as `key = other.key` does.
  *
  * Everything else is not understood, and leaves a member untied: that costs speed, never rows.
  */
-import type { KeyType, Relation } from '../catalog/snapshot.ts'
-import type { A_Expr, AnyNode, ColumnRef, JoinExpr, RangeVar, SelectStmt } from '../sql/ast.ts'
+import type { Relation } from '../catalog/snapshot.ts'
+import type { A_Expr, AnyNode, JoinExpr, RangeVar, SelectStmt, SubLink } from '../sql/ast.ts'
 import { isTree, names, walk } from '../sql/ast.ts'
+import { keySource } from './key-source.ts'
 import type { KeySource } from './plan.ts'
+import { outputColumns } from './output-columns.ts'
+import type { FoundColumn, Scope, ScopeColumn, ScopeItem } from './query-scope.ts'
+import { resolveColumn } from './query-scope.ts'
 import type { NameContext } from './resolve.ts'
 import { resolveName } from './resolve.ts'
 
@@ -27,26 +33,26 @@ export interface Member {
   readonly by: Member[]
 }
 
-interface Item {
-  readonly alias: string
-  /** Undefined for what is no table: its columns are not known here. */
-  readonly relation: Relation | undefined
-  readonly member: Member | undefined
-}
-
-interface Level {
-  readonly items: Item[]
-  readonly outer: Level | undefined
+/** What is known of one SELECT of the statement. */
+export interface QueryTies {
+  readonly scope: Scope
+  /** All members in it, those of its subqueries too. */
+  readonly members: readonly Member[]
+  /** Undefined where they can't be told. */
+  readonly columns: readonly ScopeColumn[] | undefined
 }
 
 export interface Ties {
   readonly members: readonly Member[]
+  readonly queries: ReadonlyMap<SelectStmt, QueryTies>
+  /** Names that mean a WITH query. */
+  readonly cteUses: ReadonlySet<RangeVar>
 }
 
 export function findTies(node: AnyNode, context: NameContext): Ties {
   const finder = new TieFinder(context)
   finder.statement(node, undefined, new Set())
-  return { members: finder.members }
+  return finder
 }
 
 /** The members that are tied when `roots` are: the closure over `by`. */
@@ -79,224 +85,192 @@ function sameKey(a: KeySource | undefined, b: KeySource): boolean {
   return a !== undefined && JSON.stringify(a) === JSON.stringify(b)
 }
 
-class TieFinder {
+class TieFinder implements Ties {
   readonly members: Member[] = []
+  readonly queries = new Map<SelectStmt, QueryTies>()
+  readonly cteUses = new Set<RangeVar>()
   private readonly context: NameContext
 
   constructor(context: NameContext) {
     this.context = context
   }
 
-  statement(node: AnyNode, outer: Level | undefined, ctes: ReadonlySet<string>): void {
+  statement(node: AnyNode, outer: Scope | undefined, ctes: ReadonlySet<string>): void {
     if (node.SelectStmt !== undefined) return this.select(node.SelectStmt as SelectStmt, outer, ctes)
     const statement = node.UpdateStmt ?? node.DeleteStmt
     if (statement === undefined) return this.expressions(node, outer, ctes)
     const visible = this.withClause(statement.withClause, outer, ctes)
-    const level: Level = { items: [], outer }
-    if (statement.relation !== undefined) this.rangeVar(statement.relation, level, visible)
+    const scope: Scope = { items: [], outer, merges: false }
+    if (statement.relation !== undefined) this.rangeVar(statement.relation, scope, visible)
     const from = ('fromClause' in statement ? statement.fromClause : 'usingClause' in statement ? statement.usingClause : undefined) ?? []
-    for (const item of from) this.fromItem(item as AnyNode, level, visible)
-    for (const condition of conjuncts(statement.whereClause as AnyNode | undefined)) this.condition(condition, level, undefined)
+    for (const item of from) this.fromItem(item as AnyNode, scope, visible)
     const { relation: _target, withClause: _with, ...rest } = statement as unknown as Record<string, unknown>
-    this.expressions({ ...rest, fromClause: undefined, usingClause: undefined }, level, visible)
+    this.expressions({ ...rest, fromClause: undefined, usingClause: undefined }, scope, visible)
+    for (const condition of conjuncts(statement.whereClause as AnyNode | undefined)) this.condition(condition, scope, undefined)
   }
 
-  private withClause(clause: SelectStmt['withClause'], outer: Level | undefined, ctes: ReadonlySet<string>): ReadonlySet<string> {
+  /** Each query of a WITH sees those before it; all of them, if RECURSIVE. */
+  private withClause(clause: SelectStmt['withClause'], outer: Scope | undefined, ctes: ReadonlySet<string>): ReadonlySet<string> {
+    const list = (clause?.ctes ?? []).map((node) => (node as AnyNode).CommonTableExpr)
     const visible = new Set(ctes)
-    for (const node of clause?.ctes ?? []) visible.add((node as AnyNode).CommonTableExpr?.ctename ?? '')
-    for (const node of clause?.ctes ?? []) {
-      const query = (node as AnyNode).CommonTableExpr?.ctequery as AnyNode | undefined
-      if (query !== undefined) this.statement(query, outer, visible)
+    if (clause?.recursive === true) for (const cte of list) visible.add(cte?.ctename ?? '')
+    for (const cte of list) {
+      if (cte?.ctequery !== undefined) this.statement(cte.ctequery as AnyNode, outer, new Set(visible))
+      visible.add(cte?.ctename ?? '')
     }
     return visible
   }
 
-  private select(select: SelectStmt, outer: Level | undefined, ctes: ReadonlySet<string>): void {
+  private select(select: SelectStmt, outer: Scope | undefined, ctes: ReadonlySet<string>): void {
+    const before = this.members.length
     const visible = this.withClause(select.withClause, outer, ctes)
     if (select.larg !== undefined && select.rarg !== undefined) {
       this.select(select.larg, outer, visible)
       this.select(select.rarg, outer, visible)
     }
-    const level: Level = { items: [], outer }
-    for (const item of select.fromClause ?? []) this.fromItem(item as AnyNode, level, visible)
-    for (const condition of conjuncts(select.whereClause as AnyNode | undefined)) this.condition(condition, level, undefined)
+    const scope: Scope = { items: [], outer, merges: false }
+    for (const item of select.fromClause ?? []) this.fromItem(item as AnyNode, scope, visible)
     const { larg: _l, rarg: _r, withClause: _w, fromClause: _f, ...rest } = select as unknown as Record<string, unknown>
-    this.expressions(rest, level, visible)
+    this.expressions(rest, scope, visible)
+    for (const condition of conjuncts(select.whereClause as AnyNode | undefined)) this.condition(condition, scope, undefined)
+    this.queries.set(select, { scope, members: this.members.slice(before), columns: outputColumns(select, scope, this.queries, this.context) })
   }
 
   /** Subqueries anywhere in expressions are levels of their own. */
-  private expressions(value: unknown, level: Level | undefined, ctes: ReadonlySet<string>): void {
+  private expressions(value: unknown, scope: Scope | undefined, ctes: ReadonlySet<string>): void {
     walk(value, (tree) => {
       if (!isTree(tree.SelectStmt)) return true
-      this.select(tree.SelectStmt as SelectStmt, level, ctes)
+      this.select(tree.SelectStmt as SelectStmt, scope, ctes)
       return false
     })
   }
 
   /** Gives the members below this FROM item. */
-  private fromItem(node: AnyNode, level: Level, ctes: ReadonlySet<string>): Member[] {
-    if (node.RangeVar !== undefined) return this.rangeVar(node.RangeVar as RangeVar, level, ctes)
-    if (node.JoinExpr !== undefined) return this.join(node.JoinExpr as JoinExpr, level, ctes)
-    if (node.RangeTableSample !== undefined) return this.fromItem(node.RangeTableSample.relation as AnyNode, level, ctes)
-    const alias = (node.RangeSubselect?.alias ?? node.RangeFunction?.alias)?.aliasname ?? ''
+  private fromItem(node: AnyNode, scope: Scope, ctes: ReadonlySet<string>): Member[] {
+    if (node.RangeVar !== undefined) return this.rangeVar(node.RangeVar as RangeVar, scope, ctes)
+    if (node.JoinExpr !== undefined) return this.join(node.JoinExpr as JoinExpr, scope, ctes)
+    if (node.RangeTableSample !== undefined) return this.fromItem(node.RangeTableSample.relation as AnyNode, scope, ctes)
+    const { aliasname: alias = '', colnames } = (node.RangeSubselect?.alias ?? node.RangeFunction?.alias) ?? {}
     const before = this.members.length
     // Only LATERAL lets a subquery see its siblings; functions always do.
     const isLateral = node.RangeSubselect === undefined || node.RangeSubselect.lateral === true
-    this.expressions(node, isLateral ? level : level.outer, ctes)
-    level.items.push({ alias, relation: undefined, member: undefined })
+    this.expressions(node, isLateral ? scope : scope.outer, ctes)
+    const query = (node.RangeSubselect?.subquery as AnyNode | undefined)?.SelectStmt as SelectStmt | undefined
+    const columns = query === undefined ? undefined : this.queries.get(query)?.columns
+    scope.items.push({ alias, columns: renamed(columns, colnames as AnyNode[] | undefined) })
     return this.members.slice(before)
   }
 
-  private rangeVar(rangeVar: RangeVar, level: Level, ctes: ReadonlySet<string>): Member[] {
+  private rangeVar(rangeVar: RangeVar, scope: Scope, ctes: ReadonlySet<string>): Member[] {
     const { schemaname, relname = '' } = rangeVar
     const alias = rangeVar.alias?.aliasname ?? relname
-    const resolved =
-      schemaname === undefined && ctes.has(relname) ? undefined : resolveName(this.context, schemaname, relname)
+    const isCte = schemaname === undefined && ctes.has(relname)
+    if (isCte) this.cteUses.add(rangeVar)
+    const resolved = isCte ? undefined : resolveName(this.context, schemaname, relname)
     const relation = resolved?.kind === 'relation' ? resolved.relation : undefined
-    // Columns renamed by the alias can't be told by their own names.
-    const known = rangeVar.alias?.colnames === undefined ? relation : undefined
-    if (relation?.table?.kind !== 'distributed') {
-      level.items.push({ alias, relation: known, member: undefined })
-      return []
-    }
-    const member: Member = { rangeVar, relation, alias, constants: [], by: [] }
-    this.members.push(member)
-    level.items.push({ alias, relation: known, member: known === undefined ? undefined : member })
-    return [member]
+    const member: Member | undefined = relation?.table?.kind === 'distributed' ? { rangeVar, relation, alias, constants: [], by: [] } : undefined
+    if (member !== undefined) this.members.push(member)
+    const columns = relation?.columns.map((column): ScopeColumn => {
+      const keys = member !== undefined && column.name === relation.table?.keyColumn ? [member] : []
+      return { name: column.name, keys, origin: { relation, column } }
+    })
+    scope.items.push({ alias, columns: renamed(columns, rangeVar.alias?.colnames as AnyNode[] | undefined) })
+    return member === undefined ? [] : [member]
   }
 
-  private join(join: JoinExpr, level: Level, ctes: ReadonlySet<string>): Member[] {
-    const leftStart = level.items.length
-    const left = this.fromItem(join.larg as AnyNode, level, ctes)
-    const rightStart = level.items.length
-    const right = this.fromItem(join.rarg as AnyNode, level, ctes)
-    const rightEnd = level.items.length
+  private join(join: JoinExpr, scope: Scope, ctes: ReadonlySet<string>): Member[] {
+    const leftStart = scope.items.length
+    const left = this.fromItem(join.larg as AnyNode, scope, ctes)
+    const rightStart = scope.items.length
+    const right = this.fromItem(join.rarg as AnyNode, scope, ctes)
+    const rightEnd = scope.items.length
     const bound =
       join.jointype === 'JOIN_INNER' ? [...left, ...right] : join.jointype === 'JOIN_LEFT' ? right : join.jointype === 'JOIN_RIGHT' ? left : []
     // ON sees the two sides of its own join, then the levels around.
-    const sides: Level = { items: level.items.slice(leftStart, rightEnd), outer: level.outer }
-    for (const condition of conjuncts(join.quals as AnyNode | undefined)) this.condition(condition, sides, new Set(bound))
-    for (const column of names(join.usingClause as AnyNode[] | undefined)) {
-      const one = this.byColumn(level.items.slice(leftStart, rightStart), column)
-      const other = this.byColumn(level.items.slice(rightStart, rightEnd), column)
-      if (one !== undefined && other !== undefined) link(one, other, new Set(bound))
-    }
+    const sides: Scope = { items: scope.items.slice(leftStart, rightEnd), outer: scope.outer, merges: false }
     this.expressions(join.quals, sides, ctes)
+    for (const condition of conjuncts(join.quals as AnyNode | undefined)) this.condition(condition, sides, new Set(bound))
+    if (join.isNatural === true || join.usingClause !== undefined) scope.merges = true
+    for (const column of names(join.usingClause as AnyNode[] | undefined)) {
+      const one = keysByName(scope.items.slice(leftStart, rightStart), column)
+      const other = keysByName(scope.items.slice(rightStart, rightEnd), column)
+      if (!this.context.snapshot.ownEquality) link(one, other, new Set(bound))
+    }
     if (join.alias !== undefined) {
       // (a JOIN b) AS j: a and b can't be named outside, and j's columns are not known here.
-      level.items.splice(leftStart, rightEnd - leftStart, { alias: join.alias.aliasname ?? '', relation: undefined, member: undefined })
+      scope.items.splice(leftStart, rightEnd - leftStart, { alias: join.alias.aliasname ?? '', columns: undefined })
     }
     return [...left, ...right]
   }
 
-  private byColumn(items: readonly Item[], column: string): Member | undefined {
-    const having = items.filter((item) => item.relation === undefined || item.relation.columns.some((c) => c.name === column))
-    const [only] = having
-    return having.length === 1 && only?.member?.relation.table?.keyColumn === column ? only.member : undefined
-  }
-
   /** `bound`: the members that the condition may bind; undefined for all of this level. */
-  private condition(node: AnyNode, level: Level, bound: ReadonlySet<Member> | undefined): void {
+  private condition(node: AnyNode, scope: Scope, bound: ReadonlySet<Member> | undefined): void {
+    if (this.context.snapshot.ownEquality) return
+    if (node.SubLink !== undefined) return this.inSubquery(node.SubLink as SubLink, scope, bound)
     const expression = node.A_Expr as A_Expr | undefined
-    if (expression === undefined || names(expression.name as AnyNode[]).join('.') !== '=' || this.context.snapshot.ownEquality) return
-    const here = (member: Member | undefined) =>
-      member !== undefined && level.items.some((item) => item.member === member) && (bound === undefined || bound.has(member))
-    const left = this.keyMember(expression.lexpr as AnyNode | undefined, level)
+    if (expression === undefined || names(expression.name as AnyNode[]).join('.') !== '=') return
+    const binds = (found: FoundColumn | undefined): readonly Member[] => bindable(found, scope, bound)
+    const left = resolveColumn(expression.lexpr as AnyNode | undefined, scope)
     if (expression.kind === 'AEXPR_IN') {
-      const items = ((expression.rexpr as AnyNode | undefined)?.List?.items ?? []).map((item) =>
-        left === undefined ? undefined : keySource(item as AnyNode, left.relation.table?.keyType, this.context),
-      )
-      if (left !== undefined && here(left) && items.every((item) => item !== undefined)) left.constants.push(items as KeySource[])
+      const items = ((expression.rexpr as AnyNode | undefined)?.List?.items ?? []) as AnyNode[]
+      this.restrict(binds(left), items)
       return
     }
     if (expression.kind !== 'AEXPR_OP') return
-    const right = this.keyMember(expression.rexpr as AnyNode | undefined, level)
-    if (left !== undefined && right !== undefined) {
-      if (left === right) return
-      if (here(left)) left.by.push(right)
-      if (here(right)) right.by.push(left)
-      return
-    }
-    const member = left ?? right
-    if (member === undefined || !here(member)) return
-    const other = (left === undefined ? expression.lexpr : expression.rexpr) as AnyNode | undefined
-    const source = other === undefined ? undefined : keySource(other, member.relation.table?.keyType, this.context)
-    if (source !== undefined) member.constants.push([source])
+    const right = resolveColumn(expression.rexpr as AnyNode | undefined, scope)
+    const [ofLeft, ofRight] = [left?.column.keys ?? [], right?.column.keys ?? []]
+    if (ofLeft.length > 0 && ofRight.length > 0) {
+      if (ofLeft[0] === ofRight[0]) return
+      link(ofLeft, ofRight, new Set([...binds(left), ...binds(right)]))
+    } else if (ofLeft.length > 0) this.restrict(binds(left), [expression.rexpr as AnyNode])
+    else if (ofRight.length > 0) this.restrict(binds(right), [expression.lexpr as AnyNode])
   }
 
-  /** The member whose key column an expression is. */
-  private keyMember(node: AnyNode | undefined, level: Level): Member | undefined {
-    const fields = (node?.ColumnRef as ColumnRef | undefined)?.fields as AnyNode[] | undefined
-    if (fields === undefined || fields.some((field) => field.String === undefined)) return undefined
-    const parts = names(fields)
-    if (parts.length > 2) return undefined
-    const column = parts.at(-1) ?? ''
-    for (let at: Level | undefined = level; at !== undefined; at = at.outer) {
-      if (parts.length === 1) {
-        if (!at.items.some((item) => item.relation?.columns.some((c) => c.name === column))) {
-          // An item whose columns are not known may have it: then this name is not one from further out.
-          if (at.items.some((item) => item.relation === undefined)) return undefined
-          continue
-        }
-        const having = at.items.filter((item) => item.relation?.columns.some((c) => c.name === column))
-        const [only] = having
-        return having.length === 1 && only?.member?.relation.table?.keyColumn === column ? only.member : undefined
-      }
-      const item = at.items.find((one) => one.alias === parts.at(-2))
-      if (item !== undefined) return item.member?.relation.table?.keyColumn === column ? item.member : undefined
+  /** The members' keys are among these values, if they are constants. */
+  private restrict(members: readonly Member[], values: readonly (AnyNode | undefined)[]): void {
+    for (const member of members) {
+      const sources = values.map((value) => (value === undefined ? undefined : keySource(value, member.relation.table?.keyType, this.context)))
+      if (sources.every((source) => source !== undefined)) member.constants.push(sources)
     }
-    return undefined
+  }
+
+  /** In a condition IN is true or not, so a subquery's row matters only to a row with its key. */
+  private inSubquery(subLink: SubLink, scope: Scope, bound: ReadonlySet<Member> | undefined): void {
+    const operator = names(subLink.operName as AnyNode[] | undefined).join('.')
+    if (subLink.subLinkType !== 'ANY_SUBLINK' || (operator !== '' && operator !== '=')) return
+    const query = (subLink.subselect as AnyNode | undefined)?.SelectStmt as SelectStmt | undefined
+    const columns = query === undefined ? undefined : this.queries.get(query)?.columns
+    const outer = resolveColumn(subLink.testexpr as AnyNode | undefined, scope)
+    const inner = columns?.length === 1 ? (columns[0]?.keys ?? []) : []
+    link(outer?.column.keys ?? [], inner, new Set([...inner, ...bindable(outer, scope, bound)]))
   }
 }
 
-function link(one: Member, other: Member, bound: ReadonlySet<Member>): void {
-  if (bound.has(one)) one.by.push(other)
-  if (bound.has(other)) other.by.push(one)
+/** The members that a condition here may bind when it names this column. */
+function bindable(found: FoundColumn | undefined, scope: Scope, bound: ReadonlySet<Member> | undefined): readonly Member[] {
+  if (found === undefined || found.scope !== scope) return []
+  return bound === undefined || found.column.keys.every((member) => bound.has(member)) ? found.column.keys : []
+}
+
+/** A column that only one of the items has, or may have. */
+function keysByName(items: readonly ScopeItem[], name: string): readonly Member[] {
+  const having = items.filter((item) => item.columns === undefined || item.columns.some((column) => column.name === name))
+  return having.length === 1 ? (having[0]?.columns?.find((column) => column.name === name)?.keys ?? []) : []
+}
+
+/** Equal keys: each side that is bound is tied by the other. */
+function link(one: readonly Member[], other: readonly Member[], bound: ReadonlySet<Member>): void {
+  for (const member of one) if (bound.has(member)) member.by.push(...other)
+  for (const member of other) if (bound.has(member)) member.by.push(...one)
+}
+
+function renamed(columns: readonly ScopeColumn[] | undefined, list: readonly AnyNode[] | undefined): readonly ScopeColumn[] | undefined {
+  if (list === undefined) return columns
+  return columns?.map((column, i) => ({ ...column, name: list[i]?.String?.sval ?? column.name }))
 }
 
 export function conjuncts(node: AnyNode | undefined): AnyNode[] {
   if (node === undefined) return []
   if (node.BoolExpr?.boolop !== 'AND_EXPR') return [node]
   return (node.BoolExpr.args ?? []).flatMap((arg) => conjuncts(arg as AnyNode))
-}
-
-const typeFamily: Readonly<Record<string, string>> = {
-  int2: 'int', int4: 'int', int8: 'int', smallint: 'int', integer: 'int', int: 'int', bigint: 'int',
-  text: 'text', varchar: 'text', uuid: 'uuid',
-}
-
-/** Types of parameters, by OID. */
-const oidFamily: Readonly<Record<number, string>> = { 20: 'int', 21: 'int', 23: 'int', 25: 'text', 1043: 'text', 705: 'text', 2950: 'uuid' }
-
-/**
- * A constant or parameter that compares with a key of this type by the key's own equality; else undefined.
- *
- * A number with a fraction, say, makes `=` compare as numeric, where 1.0 equals 1 though their hashes differ.
- */
-export function keySource(node: AnyNode, keyType: KeyType | undefined, context: NameContext, isCast = false): KeySource | undefined {
-  if (node.ParamRef !== undefined) {
-    const number = node.ParamRef.number ?? 0
-    const family = oidFamily[context.parameterTypes[number - 1] ?? 0]
-    const fits = family === undefined ? (context.parameterTypes[number - 1] ?? 0) === 0 : family === typeFamily[keyType ?? ''] || (isCast && family === 'text')
-    return fits ? { kind: 'parameter', number } : undefined
-  }
-  const constant = node.A_Const
-  if (constant !== undefined) {
-    if (constant.isnull === true) return { kind: 'null' }
-    const isInt = typeFamily[keyType ?? ''] === 'int'
-    if (constant.ival !== undefined) return isInt ? { kind: 'constant', text: String(constant.ival.ival ?? 0) } : undefined
-    if (constant.sval !== undefined) return { kind: 'constant', text: constant.sval.sval ?? '' }
-    // An integer too large for int4 is a Float to the grammar and an int8 to the analyser.
-    if (constant.fval !== undefined && isInt && /^-?\d{1,18}$/.test(constant.fval.fval ?? '')) return { kind: 'constant', text: constant.fval.fval ?? '' }
-    return undefined
-  }
-  const cast = node.TypeCast
-  if (cast?.arg === undefined || cast.typeName === undefined) return undefined
-  const parts = names(cast.typeName.names as AnyNode[]).filter((part) => part !== 'pg_catalog')
-  const hasModifier = (cast.typeName.typmods?.length ?? 0) > 0 || (cast.typeName.arrayBounds?.length ?? 0) > 0
-  if (hasModifier || parts.length !== 1 || typeFamily[parts[0] ?? ''] !== typeFamily[keyType ?? '']) return undefined
-  const inner = cast.arg as AnyNode
-  if (inner.A_Const === undefined && inner.ParamRef === undefined) return undefined
-  if (inner.A_Const?.fval !== undefined) return undefined
-  return keySource(inner, keyType, context, true)
 }

@@ -1,0 +1,43 @@
+/** Trees that the planner has changed, as text again, with the proof that the text means just that tree. */
+import { deparseSync } from 'pgsql-deparser'
+import type { AnyNode } from './ast.ts'
+import { isTree } from './ast.ts'
+import { parseOne } from './parse.ts'
+
+/** The tree as JSON without the places of things in a text: equal for trees that mean the same. */
+export function meaning(node: unknown): string {
+  return JSON.stringify(node, (key, value: unknown) => (/location|list_start|list_end|stmt_len/.test(key) ? undefined : value)) ?? ''
+}
+
+/** The text of a statement's tree; undefined when the text, parsed again, is not the tree. */
+export function renderStatement(node: AnyNode): string | undefined {
+  const text = deparseSync(node as never, { pretty: false })
+  return meaning(parseOne(text)) === meaning(node) ? text : undefined
+}
+
+/** An expression's tree, of a text that the planner itself writes. */
+export function expressionOf(text: string): AnyNode {
+  const target = parseOne(`SELECT ${text}`).SelectStmt?.targetList?.[0] as AnyNode | undefined
+  return target?.ResTarget?.val as AnyNode
+}
+
+/**
+ * A copy of the tree in which `change` has replaced objects, outermost first; undefined keeps an object and goes on inside. What is
+ * not changed stays the same object.
+ */
+export function mapTree<T>(value: T, change: (tree: AnyNode, key: string) => unknown, key = ''): T {
+  if (Array.isArray(value)) {
+    const items = value.map((item: unknown) => mapTree(item, change, key))
+    return items.every((item, i) => item === value[i]) ? value : (items as T)
+  }
+  if (!isTree(value)) return value
+  const changed = change(value as AnyNode, key)
+  if (changed !== undefined) return changed as T
+  let copy: Record<string, unknown> | undefined
+  for (const [name, child] of Object.entries(value)) {
+    if (typeof child !== 'object') continue
+    const next: unknown = mapTree(child, change, name)
+    if (next !== child) (copy ??= { ...(value as Record<string, unknown>) })[name] = next
+  }
+  return (copy ?? value) as T
+}
