@@ -40,6 +40,15 @@ export interface Relation {
   readonly viewDefinition: string | undefined
   /** Undefined for what has no rows on shards: views, sequences, ... */
   readonly table: TablePlacement | undefined
+  readonly triggers: readonly Trigger[]
+}
+
+export interface Trigger {
+  readonly name: string
+  /** BEFORE INSERT FOR EACH ROW: it may leave rows out. */
+  readonly mayDropInserts: boolean
+  /** Its function asks for the transaction's time. */
+  readonly usesTime: boolean
 }
 
 export interface TablePlacement {
@@ -99,6 +108,8 @@ export interface Snapshot {
   /** User functions by name, whatever their schema. */
   readonly functions: ReadonlyMap<string, readonly UserFunction[]>
   readonly builtins: Builtins
+  /** A trigger on some table asks for the time. */
+  readonly timeTriggers: boolean
   /** True when a user has made an operator named "=": then equality says nothing about keys. */
   readonly ownEquality: boolean
 }

@@ -8,6 +8,8 @@ const relationsQuery = `
          p.id, p.kind, p.key_column, p.key_type, p.group_id, p.shard_id, p.layout, p.by_default,
          (SELECT coalesce(json_agg(a.attname ORDER BY k.n), '[]') FROM pg_constraint pk, unnest(pk.conkey) WITH ORDINALITY k (attnum, n)
             JOIN pg_attribute a ON a.attnum = k.attnum WHERE pk.conrelid = c.oid AND pk.contype = 'p' AND a.attrelid = c.oid) AS primary_key,
+         (SELECT coalesce(json_agg(json_build_object('name', t.tgname, 'type', t.tgtype, 'function', t.tgfoid::int8) ORDER BY t.tgname), '[]')
+            FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
          (SELECT coalesce(json_agg(json_build_object(
               'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8, 'type', format_type(a.atttypid, a.atttypmod),
               'collation', (SELECT quote_ident(cn.nspname) || '.' || quote_ident(l.collname) FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
@@ -41,7 +43,7 @@ const functionsQuery = `
     SELECT oid, proname FROM body
     WHERE text ~* '\\m(now|transaction_timestamp|current_(date|time|timestamp)|localtime|localtimestamp|age)\\M'
     UNION SELECT b.oid, b.proname FROM body b JOIN timed t ON position(t.proname::text IN b.text) > 0)
-  SELECT n.nspname AS schema, p.proname AS name, p.provolatile AS volatility, p.prokind AS kind, f.touches_tables,
+  SELECT p.oid::int8 AS oid, n.nspname AS schema, p.proname AS name, p.provolatile AS volatility, p.prokind AS kind, f.touches_tables,
          EXISTS (SELECT FROM timed t WHERE t.oid = p.oid) AS "usesTime"
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pgherd.function_note f ON f.oid = p.oid
@@ -62,6 +64,7 @@ interface RelationRow {
   layout: number
   by_default: boolean
   primary_key: string[]
+  triggers: { name: string; type: number; function: number }[]
   columns: (Omit<Column, 'default' | 'sequence' | 'collation'> & { default: string | null; sequence: string | null; collation: string | null })[]
 }
 
@@ -73,18 +76,20 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
   const rowsOf = async <T>(sql: string): Promise<T[]> =>
     JSON.parse((await ask(`SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM (${sql}) x`)) ?? '[]') as T[]
   const version = Number(await ask('SELECT version FROM pgherd.schema_version'))
-  const relations = (await rowsOf<RelationRow>(relationsQuery)).map(toRelation)
+  const rows = await rowsOf<RelationRow>(relationsQuery)
   const groups = await rowsOf<{ id: number; key_type: KeyType; owners: number[] }>(
     `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners
      FROM pgherd.table_group g JOIN pgherd.bucket b ON b.group_id = g.id GROUP BY g.id`,
   )
   const schemas = await rowsOf<{ nspname: string }>('SELECT nspname FROM pg_namespace')
-  const functions = await rowsOf<UserFunction & { touches_tables: string | null }>(functionsQuery)
+  const functions = await rowsOf<UserFunction & { oid: number; touches_tables: string | null }>(functionsQuery)
+  const timed = new Set(functions.filter((one) => one.usesTime).map((one) => one.oid))
+  const relations = rows.map((row) => toRelation(row, timed))
   const equality = await ask(
     `SELECT count(*) FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprname = '=' AND n.nspname <> 'pg_catalog'`,
   )
   const byName = new Map<string, UserFunction[]>()
-  for (const { touches_tables, ...row } of functions) {
+  for (const { touches_tables, oid: _oid, ...row } of functions) {
     byName.set(row.name, [...(byName.get(row.name) ?? []), { ...row, touchesTables: touches_tables ?? undefined }])
   }
   return Object.freeze({
@@ -98,11 +103,15 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
     groups: new Map(groups.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners }])),
     functions: byName,
     builtins,
+    timeTriggers: relations.some((relation) => relation.triggers.some((trigger) => trigger.usesTime)),
     ownEquality: equality !== '0',
   })
 }
 
-function toRelation(row: RelationRow): Relation {
+/** Bits of pg_trigger.tgtype: FOR EACH ROW, BEFORE, INSERT. */
+const beforeInsertRow = 1 | 2 | 4
+
+function toRelation(row: RelationRow, timed: ReadonlySet<number>): Relation {
   const table: TablePlacement | undefined =
     row.id === null || row.kind === null
       ? undefined
@@ -125,6 +134,7 @@ function toRelation(row: RelationRow): Relation {
     primaryKey: row.primary_key,
     viewDefinition: row.view_definition?.replace(/;\s*$/, ''),
     table,
+    triggers: row.triggers.map(({ name, type, function: oid }) => ({ name, mayDropInserts: (type & beforeInsertRow) === beforeInsertRow, usesTime: timed.has(oid) })),
   })
 }
 

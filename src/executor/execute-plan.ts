@@ -18,6 +18,9 @@ import { catalogText, oneShardText } from './transaction-time.ts'
 /** Throws SqlError, or StaleLayout when the plan should be made again. */
 export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   // Only what one server answers can wait there for its next rows.
+  if (context.snapshot.timeTriggers && !context.transaction.active && writesOnSeveral(plan)) {
+    return withTransaction(context, () => executePlan(plan, given, sink, context))
+  }
   const inParts = plan.kind === 'one-shard' || plan.kind === 'catalog' || plan.kind === 'gather'
   const args = inParts ? given : { ...given, portal: '', rowsMax: 0 }
   switch (plan.kind) {
@@ -40,6 +43,13 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
     default:
       return unreachable(plan)
   }
+}
+
+/** Where triggers ask for the time, it has to be one transaction's from the start. */
+function writesOnSeveral(plan: QueryPlan): boolean {
+  if (plan.kind === 'scatter') return plan.writes && plan.shards.length > 1
+  if (plan.kind === 'insert-rows') return plan.rows.length > 1
+  return plan.kind === 'broadcast' || plan.kind === 'insert-select'
 }
 
 async function executeOnCatalog(plan: CatalogPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {

@@ -74,7 +74,8 @@ export async function executeInsertRows(given: InsertRowsPlan, args: Arguments, 
 
 /** The plan with the transaction's time in it, where the servers' own may be another. */
 async function withTime(plan: InsertRowsPlan, rows: readonly FilledRow[], shards: readonly number[], context: ExecutionContext): Promise<{ plan: InsertRowsPlan; rows: readonly FilledRow[] }> {
-  if (plan.timeDefaults.length === 0 && !plan.usesTime) return { plan, rows }
+  const timed = plan.timeDefaults.length > 0 || plan.usesTime || plan.relation.triggers.some((trigger) => trigger.usesTime)
+  if (!timed) return { plan, rows }
   const time = await timeFor(shards.map((id) => serverById(context, id)), context)
   const fill = (text: string) => (plan.usesTime && text.includes(hole) ? renderTimedText({ pieces: text.split(hole) }, time) : text)
   // Where a server's now() is right, its defaults are too.

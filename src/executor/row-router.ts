@@ -15,9 +15,11 @@ import { explainFailure, noteUse, requestFor } from './run-on-server.ts'
 import type { CopyInput } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, startCopyIn } from './statement-exchange.ts'
 import { noArguments } from './context.ts'
+import { tagCount } from './scatter.ts'
+import { timeFor, timeSetting } from './transaction-time.ts'
 
 export class RowRouter {
-  /** Rows sent. */
+  /** Rows that the servers took, once it has finished. */
   count = 0
   readonly sink: NullSink
   private readonly relation: Relation
@@ -53,11 +55,15 @@ export class RowRouter {
           : [...new Set(this.owners)].map((id) => serverById(context, id))
     const text = `COPY ${qualified(this.relation.schema, this.relation.name)} (${this.columns.map(quoteIdent).join(', ')}) FROM STDIN`
     if (table?.kind === 'reference') await lockEverywhere(qualified(this.relation.schema, this.relation.name), context)
+    // Now: a server that takes rows cannot be asked for the time.
+    if (context.snapshot.timeTriggers) await timeFor(servers, context)
     await settleAll(servers.map((server) => this.openOn(server, text)))
   }
 
   private async openOn(server: ServerAddress, text: string): Promise<void> {
-    const lease = await this.context.transaction.lease(server)
+    const setting = await timeSetting(server, this.context)
+    const leased = await this.context.transaction.lease(server)
+    const lease = { ...leased, prelude: [...leased.prelude, ...setting] }
     const statement = { text, markers: server.id === 0 ? [] : this.markers, writes: true }
     const explain = (failure: unknown) => explainFailure(failure, server, statement, lease, this.context)
     try {
@@ -73,7 +79,6 @@ export class RowRouter {
 
   /** One line with its newline, [start, end). False when a server has too much unsent. */
   send(buffer: Buffer, start: number, end: number): boolean {
-    this.count++
     if (this.relation.table?.kind !== 'distributed') {
       let flows = true
       for (const { input } of this.inputs.values()) {
@@ -108,7 +113,12 @@ export class RowRouter {
     }
     const ends = await Promise.allSettled([...this.inputs.values()].map(({ input }) => endCopy(input)))
     const failed = ends.findIndex((end) => end.status === 'rejected')
-    if (failed < 0) return
+    if (failed < 0) {
+      const counts = ends.map((end) => (end.status === 'fulfilled' ? tagCount(end.value) : 0))
+      // Each copy of a reference table took the same rows.
+      this.count = this.relation.table?.kind === 'reference' ? (counts[0] ?? 0) : counts.reduce((sum, one) => sum + one, 0)
+      return
+    }
     const { explain } = [...this.inputs.values()][failed] as { explain: (failure: unknown) => Promise<unknown> }
     throw await explain((ends[failed] as PromiseRejectedResult).reason)
   }

@@ -10,6 +10,7 @@ import type { ResultSink } from './result-sink.ts'
 import type { Translate } from './shell-names.ts'
 import type { StatementEnd, StatementRequest } from './statement-exchange.ts'
 import { runStatement, StatementFailure } from './statement-exchange.ts'
+import { timeSetting } from './transaction-time.ts'
 
 export interface ServerStatement {
   readonly text: string
@@ -44,9 +45,11 @@ export async function runOnServer(
   const translate =
     statement.translate ??
     (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
+  const setting = statement.writes && context.snapshot.timeTriggers ? await timeSetting(server, context) : undefined
   const lease = await context.transaction.lease(server)
   try {
-    const end = await runStatement(lease.connection, requestFor(statement, args, lease, translate, context), sink)
+    const told = setting === undefined || setting.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...setting] }
+    const end = await runStatement(lease.connection, requestFor(statement, args, told, translate, context), sink)
     if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
     return end
   } catch (failure) {

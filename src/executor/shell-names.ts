@@ -27,6 +27,9 @@ interface OidMap {
   readonly types: ReadonlyMap<number, number>
 }
 
+/** Where PostgreSQL refuses a row that is not its partition's, or that a trigger took to another. */
+const leavesPartition = new Set(['ExecPartitionCheckEmitError', 'ExecBRInsertTriggers', 'ExecFindPartition'])
+
 const firstUserOid = 16384
 
 export class ShellNames {
@@ -83,6 +86,12 @@ export class ShellNames {
     const nameOf = (id: number) => [...snapshot.relations.values()].find((one) => one.table?.id === id)?.name
     const relation = [...snapshot.relations.values()].find((one) => one.table?.id === Number(leaf[1]))
     if (relation === undefined) return error
+    if (relation.triggers.length > 0 && leavesPartition.has(fields.routine ?? '')) {
+      return new SqlError('0A000', `a trigger changed the shard key "${relation.table?.keyColumn}" of a row of "${relation.name}"`, {
+        detail: 'A row goes to the shard of the key that the statement gives, and triggers run there.',
+        hint: 'Give the key as the trigger would make it.',
+      })
+    }
     const constraint = fields.constraint === undefined ? undefined : await this.parentConstraint(fields.constraint, leaf[0], server, snapshot, user)
     const rename = (text: string | undefined) => {
       if (text === undefined) return undefined

@@ -6,6 +6,7 @@
  */
 import { refuse } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
 import type { LeafText, OneShardPlan, TimedText, TimeUse } from '../planner/plan.ts'
 import { renderLeafText } from '../planner/plan.ts'
 import { renderTimedText } from '../planner/rewrite.ts'
@@ -35,6 +36,15 @@ async function askClock(servers: readonly ServerAddress[], context: ExecutionCon
   const { rows } = await query(lease.connection, [...lease.prelude, `SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'`].join('; '))
   return rows.at(-1)?.[0] ?? ''
 }
+
+/** What triggers on this server are told in front of a write: the time, where it is not the server's own (pgherd.now). */
+export async function timeSetting(server: ServerAddress, context: ExecutionContext): Promise<readonly string[]> {
+  if (!context.snapshot.timeTriggers || !context.transaction.active || server.id === catalogId) return noSetting
+  const time = await timeFor([server], context)
+  return time === undefined ? noSetting : [`SET LOCAL pgherd.now TO '${time}'`]
+}
+
+const noSetting: readonly string[] = []
 
 /** The same for a plan's text; refused where the time can't be written into it. */
 async function timeInPlan(use: TimeUse<TimedText | LeafText>, servers: readonly ServerAddress[], context: ExecutionContext): Promise<string | undefined> {

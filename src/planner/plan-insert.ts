@@ -171,7 +171,7 @@ function insertRows(
     usesTime: false,
     tail: tailText(source, insert, spans?.end),
     returning: insert.returningClause !== undefined,
-    everyRowReturns: insert.onConflictClause === undefined,
+    everyRowReturns: insert.onConflictClause === undefined && !relation.triggers.some((trigger) => trigger.mayDropInserts),
     namesConstraint: insert.onConflictClause?.infer?.conname !== undefined,
     markers: relation.table === undefined ? [] : [markerName(relation.table)],
   })

@@ -37,6 +37,7 @@ function relation(name: string, columns: readonly string[], table: Partial<Table
     }),
     primaryKey: [(columns[0] ?? '').split(' ')[0] ?? ''],
     viewDefinition: undefined,
+    triggers: [],
     table: { id: oid - 19_999, kind: 'single', keyColumn: undefined, keyType: undefined, group: undefined, shard: undefined, layout: 1, byDefault: true, ...table },
     ...more,
   }
@@ -71,5 +72,6 @@ export const planSnapshot: Snapshot = {
     ['tomorrow', [{ schema: 'public', name: 'tomorrow', volatility: 's', kind: 'f', touchesTables: undefined, usesTime: true }]],
   ]),
   builtins,
+  timeTriggers: false,
   ownEquality: false,
 }

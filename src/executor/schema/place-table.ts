@@ -13,7 +13,7 @@ import { encodeCopyLine } from '../copy-format.ts'
 import type { Wanted } from './choose-placement.ts'
 import { asWanted, boundTogether, choose, keepable, keyProblem } from './choose-placement.ts'
 import type { SchemaChange } from './schema-change.ts'
-import { createStatements, foreignKeyStatements, holders, readDefinition } from './table-definition.ts'
+import { createStatements, foreignKeyStatements, holders, pauseTriggers, readDefinition, triggerStatements } from './table-definition.ts'
 
 export const defaultBuckets = 32
 const copyRowsBatch = 5000
@@ -180,9 +180,18 @@ export async function convert(list: readonly Conversion[], byDefault: boolean, c
   }
   for (const { relation, wanted } of list) await insertPlacement(relation, wanted, byDefault, change)
   await createTables(old.map((relation) => relation.oid), change)
-  for (const { relation, expressions } of list) await moveRows(relation, expressions, change)
+  for (const { relation, expressions } of list) {
+    const { pause, resume } = pauseTriggers(relation, await readDefinition(change, relation.oid))
+    if (pause !== '') await change.onCatalog(pause)
+    await moveRows(relation, expressions, change)
+    if (resume !== '') await change.onCatalog(resume)
+  }
   for (const relation of old) await change.onShards(holders(relation, change), `DROP TABLE ${dataSchema}.${quoteIdent(oldName(relation))} CASCADE`)
   await addForeignKeys(old.map((relation) => relation.oid), change)
+  for (const { oid } of old) {
+    const now = change.snapshot.relationsByOid.get(oid) as Relation
+    await change.onShards(holders(now, change), triggerStatements(now, await readDefinition(change, oid)).join('; '))
+  }
 }
 
 const oldName = (relation: Relation) => `old_${relation.table?.id}`

@@ -28,7 +28,7 @@ export interface TableDefinition {
   }[]
   readonly constraints: readonly ConstraintDefinition[]
   readonly indexes: readonly { readonly name: string; readonly definition: string; readonly unique: boolean; readonly columns: readonly string[] }[]
-  readonly triggers: readonly string[]
+  readonly triggers: readonly { readonly name: string; readonly definition: string; readonly enabled: string }[]
   readonly partitionKey: string | null
   /** For a partition: its parent and bound. */
   readonly parent: string | null
@@ -67,7 +67,7 @@ export function readDefinition(change: SchemaChange, oid: number): Promise<Table
         FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
         WHERE i.indrelid = c.oid AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
           AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)),
-      'triggers', (SELECT coalesce(json_agg(pg_get_triggerdef(g.oid) ORDER BY g.tgname), '[]') FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgparentid = 0),
+      'triggers', (SELECT coalesce(json_agg(json_build_object('name', g.tgname, 'definition', pg_get_triggerdef(g.oid), 'enabled', g.tgenabled) ORDER BY g.tgname), '[]') FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgparentid = 0),
       'partitionKey', CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,
       'parent', CASE WHEN c.relispartition THEN (SELECT h.inhparent::regclass::text FROM pg_inherits h WHERE h.inhrelid = c.oid) END,
       'bound', CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,
@@ -126,8 +126,27 @@ export function createStatements(relation: Relation, definition: TableDefinition
       statements.push(`CREATE TABLE ${leafName(table.id, bucket)} PARTITION OF ${name} FOR VALUES WITH (MODULUS ${group?.owners.length}, REMAINDER ${bucket})`)
     }
   }
-  statements.push(...definition.triggers, ...grantStatements(relation, definition, group, shard), markerStatement(relation))
+  statements.push(...grantStatements(relation, definition, group, shard), markerStatement(relation))
   return statements
+}
+
+const enabling: Readonly<Record<string, string>> = { D: 'DISABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' }
+
+/** Triggers come last: rows that are moved must not fire them. */
+export function triggerStatements(relation: Relation, definition: TableDefinition): string[] {
+  return definition.triggers.flatMap((trigger) => {
+    const state = enabling[trigger.enabled]
+    const change = state === undefined ? [] : [`ALTER TABLE ${qualified(relation.schema, relation.name)} ${state} TRIGGER ${quoteIdent(trigger.name)}`]
+    return [trigger.definition, ...change]
+  })
+}
+
+/** The shell's own table takes rows without firing its triggers until `resume`. */
+export function pauseTriggers(relation: Relation, definition: TableDefinition): { pause: string; resume: string } {
+  if (definition.triggers.length === 0) return { pause: '', resume: '' }
+  const table = `ALTER TABLE ${qualified(relation.schema, relation.name)}`
+  const states = definition.triggers.map(({ name, enabled }) => `${table} ${enabling[enabled] ?? 'ENABLE'} TRIGGER ${quoteIdent(name)}`)
+  return { pause: `${table} DISABLE TRIGGER USER`, resume: states.join('; ') }
 }
 
 export function markerStatement(relation: Relation): string {

@@ -3,13 +3,17 @@ import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Column, Relation } from '../../catalog/snapshot.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
 import type { TableDefinition } from '../../executor/schema/table-definition.ts'
-import { holders } from '../../executor/schema/table-definition.ts'
+import { holders, pauseTriggers } from '../../executor/schema/table-definition.ts'
 
 /** The sequence belongs to the column, which nobody sees yet: its values can be counted out, one stretch to each shard. */
 export async function fillFromSequence(relation: Relation, column: Column, definition: TableDefinition, change: SchemaChange): Promise<void> {
   const table = qualified(relation.schema, relation.name)
   const name = quoteIdent(column.name)
   const sequence = quoteLiteral(column.sequence ?? '')
+  // Filling is no UPDATE that anybody sent.
+  const { pause, resume } = pauseTriggers(relation, definition)
+  const paused = pause === '' ? '' : `${pause}; `
+  const resumed = resume === '' ? '' : `; ${resume}`
   for (const shard of holders(relation, change)) {
     const { rows } = await change.onShard(shard, `SELECT count(*) FROM ${table}`)
     const count = Number(rows[0]?.[0])
@@ -21,8 +25,8 @@ export async function fillFromSequence(relation: Relation, column: Column, defin
     if (count > 1) await change.onCatalog(`SELECT setval(${sequence}::regclass, ${last})`)
     await change.onShard(
       shard,
-      `UPDATE ${table} t SET ${name} = ${first} + ${step}::int8 * (n.place - 1)
-       FROM (SELECT tableoid AS leaf, ctid AS at, row_number() OVER () AS place FROM ${table}) n WHERE t.tableoid = n.leaf AND t.ctid = n.at`,
+      `${paused}UPDATE ${table} t SET ${name} = ${first} + ${step}::int8 * (n.place - 1)
+       FROM (SELECT tableoid AS leaf, ctid AS at, row_number() OVER () AS place FROM ${table}) n WHERE t.tableoid = n.leaf AND t.ctid = n.at${resumed}`,
     )
   }
   const notNull = definition.columns.find((one) => one.name === column.name)?.notNull === true

@@ -15,7 +15,7 @@ export async function carryRename(statement: Statement, before: Snapshot, change
   const rename = statement.node.RenameStmt
   const kind = rename?.renameType
   if (kind === 'OBJECT_TABLE' || kind === 'OBJECT_INDEX' || kind === 'OBJECT_VIEW' || kind === 'OBJECT_MATVIEW' || kind === 'OBJECT_SEQUENCE') return // seen by comparing
-  if (kind === 'OBJECT_COLUMN' || kind === 'OBJECT_TABCONSTRAINT') {
+  if (kind === 'OBJECT_TRIGGER' || kind === 'OBJECT_COLUMN' || kind === 'OBJECT_TABCONSTRAINT') {
     const relation = rename?.relation === undefined ? undefined : targetOf(rename.relation, before, session)
     if (relation?.table === undefined) return
     if (kind === 'OBJECT_TABCONSTRAINT') {
@@ -27,7 +27,7 @@ export async function carryRename(statement: Statement, before: Snapshot, change
     }
     const source = new SourceText(statement.source.text)
     await change.onShards(holders(relation, change), source.edited(dropOnly(source, rename?.relation as RangeVar)))
-    if (relation.table.keyColumn === rename?.subname) {
+    if (kind === 'OBJECT_COLUMN' && relation.table.keyColumn === rename?.subname) {
       await change.onCatalog(`UPDATE pgherd.placement SET key_column = ${quoteLiteral(rename?.newname ?? '')} WHERE oid = ${relation.oid}`)
     }
     return

@@ -23,6 +23,9 @@ import { carryIndex } from './carry-index.ts'
 import { carryRename } from './carry-rename.ts'
 import { carryTruncate } from './carry-truncate.ts'
 import { noteFunctions } from './function-notes.ts'
+import { carryFunction } from './carry-function.ts'
+import { targetOf } from './target.ts'
+import { carryTrigger, checkTriggers } from './triggers.ts'
 import { placementOptions } from './placement-options.ts'
 
 export async function carry(statement: Statement, change: SchemaChange, session: Session): Promise<StatementEnd> {
@@ -36,6 +39,10 @@ export async function carry(statement: Statement, change: SchemaChange, session:
   const created = [...after.relations.values()].filter((relation) => isTable(relation) && !before.relationsByOid.has(relation.oid))
   for (const relation of created) await placeNewTable(relation.oid, asked?.(relation), change, notice)
   await noteFunctions(statement, change)
+  if ([...change.snapshot.relations.values()].some((relation) => relation.triggers.length > 0)) {
+    await change.reload()
+    await checkTriggers(change)
+  }
   return { kind: 'complete', tag: end.tag }
 }
 
@@ -75,11 +82,17 @@ async function carryStatement(statement: Statement, before: Snapshot, change: Sc
   if (tag === 'AlterTableStmt') return carryAlterTable(statement, before, change, session, notice)
   if (tag === 'IndexStmt') return carryIndex(node.IndexStmt?.relation as RangeVar, before, change, session, notice)
   if (tag === 'RenameStmt') return carryRename(statement, before, change, session)
+  if (tag === 'CreateTrigStmt') {
+    const relation = targetOf(node.CreateTrigStmt?.relation as RangeVar, before, session)
+    if (relation?.table !== undefined) await carryTrigger(relation, node.CreateTrigStmt?.trigname ?? '', change)
+    return
+  }
+  if (tag === 'CreateFunctionStmt') return carryFunction(statement, change)
   if (tag === 'TruncateStmt') return carryTruncate(statement, before, change, session)
   if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_SEQUENCE') return // sequences are the catalog's
   if (tag === 'GrantStmt' && node.GrantStmt?.objtype === 'OBJECT_TABLE') return carryGrants(node.GrantStmt, before, change, session)
   if (tag === 'AlterObjectSchemaStmt' && node.AlterObjectSchemaStmt?.relation !== undefined) return // seen by comparing
-  if (tag === 'DropStmt') return carryDrop(statement, change)
+  if (tag === 'DropStmt') return carryDrop(statement, change, session)
   if (onShellOnly.has(tag) || tag === 'CreateStmt') return
   await change.onShards(change.shardIds, withSettings(statement.source.text))
 }

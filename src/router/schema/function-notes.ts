@@ -3,6 +3,7 @@
  * such a function is refused; one whose body can't be read counts as touching them.
  */
 import { quoteLiteral } from '../../base/quote.ts'
+import { catalogOnlyPattern } from '../../planner/facts.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
 import type { AnyNode } from '../../sql/ast.ts'
 import { isTree, names, tagOf, walk } from '../../sql/ast.ts'
@@ -86,7 +87,7 @@ function problemIn(node: AnyNode, calls: Set<string>): string | undefined {
       const name = names(tree.funcname as AnyNode[]).at(-1) ?? ''
       calls.add(name)
       if (name === 'set_config') found ??= 'it changes settings'
-      if (/_to_xml|^ts_stat$|^ts_rewrite$|^dblink|^nextval$|^setval$|^pg_(try_)?advisory_/.test(name)) found ??= `it calls ${name}`
+      if (/_to_xml|^ts_stat$|^ts_rewrite$|^dblink/.test(name) || (catalogOnlyPattern.test(name) && name !== 'statement_timestamp')) found ??= `it calls ${name}`
     }
   })
   if (!dataStatements.has(tagOf(node))) found ??= 'it holds a statement that is not about data'

@@ -10,7 +10,7 @@ export function refuseUnsupported(node: AnyNode): void {
     if (/RowSecurity/.test(type)) throw refuse('row-level security is not supported', hint)
   }
   if (node.CreateStmt?.inhRelations !== undefined && node.CreateStmt.partbound === undefined) throw refuse('table inheritance is not supported', 'Declare partitions, or separate tables.')
-  if (node.CreateTrigStmt !== undefined) throw refuse('triggers are not supported yet', 'A trigger may read or write tables, which on a shard are not whole.')
+  if (node.CreateTrigStmt?.transitionRels !== undefined) throw refuse('transition tables of triggers are not supported', 'Use FOR EACH ROW, and OLD and NEW.')
   if (node.CreatePolicyStmt !== undefined) throw refuse('row-level security is not supported', hint)
   if (node.RuleStmt !== undefined) throw refuse('rules are not supported', hint)
   if (node.CreatePublicationStmt !== undefined || node.CreateSubscriptionStmt !== undefined) throw refuse('publications and subscriptions are not supported', hint)

@@ -10,7 +10,7 @@ import { createTableAs } from './create-table-as.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { runDo } from './do-block.ts'
 import { refuseUnsupported } from './refused-statements.ts'
-import { isTemporary, refuseTemporaryView } from './temporary-objects.ts'
+import { isTemporary, refuseTemporary } from './temporary-objects.ts'
 
 export const runSchemaChange: Handler = async (statement, args, sink, session) => {
   const { node } = statement
@@ -21,7 +21,7 @@ export const runSchemaChange: Handler = async (statement, args, sink, session) =
   if (node.DropdbStmt !== undefined) return dropDatabase(statement, session)
   refuseUnsupported(node)
   if (await isTemporary(node, session)) {
-    await refuseTemporaryView(node, session)
+    await refuseTemporary(node, session)
     const context = session.executionContext(await session.currentSnapshot())
     const end = await runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false, pins: true, cannotPrepare: true }, args, sink, context)
     await session.refreshTemporary()

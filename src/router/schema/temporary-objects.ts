@@ -27,8 +27,13 @@ export async function isTemporary(node: AnyNode, session: Session): Promise<bool
   return touches
 }
 
-/** A view finds its tables once, when it is made: on the shell, where they are empty. */
-export async function refuseTemporaryView(node: AnyNode, session: Session): Promise<void> {
+/** A view finds its tables once, when it is made: on the shell, where they are empty; and so does a trigger's function. */
+export async function refuseTemporary(node: AnyNode, session: Session): Promise<void> {
+  const functionOfTrigger = names(node.CreateTrigStmt?.funcname as AnyNode[] | undefined).at(-1)
+  if (functionOfTrigger !== undefined) {
+    const noted = (await session.currentSnapshot()).functions.get(functionOfTrigger)?.find((one) => one.touchesTables !== undefined)
+    if (noted !== undefined) throw refuse(`the trigger's function ${functionOfTrigger} touches tables (${noted.touchesTables})`)
+  }
   const query = node.ViewStmt?.query as AnyNode | undefined
   if (query === undefined) return
   const { tables } = statementFacts(query, session.nameContext(await session.currentSnapshot(), []))

@@ -13,6 +13,7 @@ import { textField, writeTextRow } from '../../protocol/row-description.ts'
 import type { AnyNode, FuncCall } from '../../sql/ast.ts'
 import { names } from '../../sql/ast.ts'
 import { parseOne } from '../../sql/parse.ts'
+import { checkTriggers } from '../schema/triggers.ts'
 import type { Session } from '../session.ts'
 import { distributedBy } from '../schema/placement-options.ts'
 import type { Handler } from './run-statement.ts'
@@ -116,4 +117,5 @@ async function place(relation: Relation, wanted: Wanted, change: SchemaChange): 
   const bound = await boundTogether(relation, wanted, change)
   if (bound !== undefined) throw refuse(`cannot place "${relation.name}" so: ${bound.reason}`, 'Drop the foreign key first, or make the other table a reference table.')
   await convert([{ relation, wanted }], false, change)
+  await checkTriggers(change)
 }
