@@ -64,12 +64,12 @@ export async function runOnServer(
 
 export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {
   const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${marker}`)]
-  const types = lease.connection.server.id === catalogId ? args.types : typesOnShards(args.types)
+  const { types, bind } = lease.connection.server.id === catalogId ? args : argumentsOnShards(args, statement.text)
   return {
     prelude,
     text: statement.text,
     types,
-    bind: args.bind,
+    bind,
     keep: args.keep ? statementKey(context.snapshot.version, statement.text, types) : undefined,
     isSimple: prelude.length === 0 && args === noArguments,
     portal: args.portal,
@@ -90,6 +90,17 @@ export function typesOnShards(types: readonly number[]): readonly number[] {
   return types.some((type) => type >= firstUserOid) ? types.map((type) => (type >= firstUserOid ? 0 : type)) : types
 }
 
+/** One that stands nowhere, since its row of an INSERT went to another shard, is sent as a NULL of some type. */
+function argumentsOnShards(args: Arguments, text: string): Pick<Arguments, 'types' | 'bind'> {
+  const types = typesOnShards(args.types)
+  if (types === args.types) return args
+  const isUnused = types.map((type, i) => type === 0 && !new RegExp(`\\$${i + 1}(?!\\d)`).test(text))
+  if (!isUnused.includes(true)) return { types, bind: args.bind }
+  const values = args.bind.values.map((value, i) => (isUnused[i] === true ? undefined : value))
+  return { types: types.map((type, i) => (isUnused[i] === true ? textOid : type)), bind: { ...args.bind, values } }
+}
+
+const textOid = 25
 const firstUserOid = 16384
 const undefinedTable = '42P01'
 

@@ -2,9 +2,9 @@
 import { quoteIdent } from '../base/quote.ts'
 import { refuse } from '../base/errors.ts'
 import type { AnyNode, ColumnRef, RangeVar } from '../sql/ast.ts'
-import { names, walk } from '../sql/ast.ts'
+import { walk } from '../sql/ast.ts'
 import { parseOne } from '../sql/parse.ts'
-import { nameEnd } from '../sql/scanner.ts'
+import { nameEnd, nextToken } from '../sql/scanner.ts'
 import type { Edit, SourceText } from '../sql/source-text.ts'
 
 /** Replaces a table's name by other text, keeping the name by which the rest of the statement calls it. */
@@ -37,12 +37,13 @@ export function dropColumnSchemas(source: SourceText, node: AnyNode): Edit[] {
   walk(node, (tree, key) => {
     if (key !== 'ColumnRef') return
     const { fields, location = 0 } = tree as ColumnRef
-    if ((fields?.length ?? 0) < 3) return
-    const [, table = ''] = names(fields as AnyNode[])
-    const whole = source.raw.slice(location, nameEnd(source.raw, location))
-    const second = whole.indexOf('.') + 1
-    edits.push({ start: location, end: location + second, text: '' })
-    if (table === '') throw refuse('cannot read this column reference')
+    // Of s.t.c and d.s.t.c the last two parts stay.
+    let end = location
+    for (let left = (fields?.length ?? 0) - 2; left > 0; left--) {
+      const dot = nextToken(source.raw, nextToken(source.raw, end)?.end ?? end)
+      end = nextToken(source.raw, dot?.end ?? end)?.start ?? end
+    }
+    if (end > location) edits.push({ start: location, end, text: '' })
   })
   return edits
 }

@@ -13,7 +13,9 @@ import type { Statement } from '../sql/parse.ts'
 import { parseOne } from '../sql/parse.ts'
 import { findKeyword, nameEnd, nextToken, valuesSpans } from '../sql/scanner.ts'
 import { SourceText } from '../sql/source-text.ts'
+import { dropColumnSchemas } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
+import { statementFacts } from './facts.ts'
 import { gatherSources } from './plan-gather.ts'
 import type { InsertRow, InsertRowsPlan, KeySource, QueryPlan } from './plan.ts'
 import { rowsTable } from './plan.ts'
@@ -26,7 +28,8 @@ import { hole, timeEdits } from './rewrite.ts'
 import { keySource } from './key-source.ts'
 
 export function planInsert(given: Statement, givenFacts: StatementFacts, context: NameContext): QueryPlan {
-  const { statement, facts } = withDefaultsWritten(given, givenFacts, context)
+  const written = withDefaultsWritten(given, givenFacts, context)
+  const { statement, facts } = withoutColumnSchemas(written.statement, written.facts, context)
   const insert = statement.node.InsertStmt as InsertStmt
   const target = facts.relations.find((use) => use.rangeVar === insert.relation)
   const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
@@ -40,6 +43,15 @@ export function planInsert(given: Statement, givenFacts: StatementFacts, context
   const columns = targetColumns(insert, relation)
   checkIdentity(insert, relation, columns)
   return insertRows(statement, facts, context, insert, relation, columns) ?? insertSelect(statement, facts, context, insert, relation)
+}
+
+/** The target goes by another name on shards, under its own as an alias: RETURNING s.t.c must say t.c. */
+function withoutColumnSchemas(statement: Statement, facts: StatementFacts, context: NameContext): { statement: Statement; facts: StatementFacts } {
+  const edits = dropColumnSchemas(statement.source, statement.node)
+  if (edits.length === 0) return { statement, facts }
+  const source = new SourceText(statement.source.edited(edits))
+  const node = parseOne(source.text)
+  return { statement: { source, node }, facts: statementFacts(node, context) }
 }
 
 function intoCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {

@@ -9,7 +9,7 @@
 import { createDatabase } from '../support/databases.ts'
 import { WireClient } from '../support/wire-client.ts'
 import type { Result } from '../support/wire-client.ts'
-import { difference } from './compare.ts'
+import { difference, isOrdered } from './compare.ts'
 import type { CaseStatement } from './split-statements.ts'
 
 export interface Difference {
@@ -37,8 +37,8 @@ export async function runCase(statements: readonly CaseStatement[], ports: Ports
     const [expectedOne, actualOne, witnessOne] = [expected[i], actual[i], witness[i]]
     if (expectedOne === undefined || actualOne === undefined || witnessOne === undefined) return []
     if (isForCluster(statement.sql)) return actualOne.error === undefined ? [] : [{ kind: 'bug', statement, differs: 'error', expected: expectedOne, actual: actualOne }]
-    const differs = difference(statement.sql, expectedOne, actualOne)
-    const fromWitness = refused[i] ? undefined : difference(statement.sql, witnessOne, actualOne)
+    const differs = difference(isOrdered(statement.sql), expectedOne, actualOne)
+    const fromWitness = refused[i] ? undefined : difference(isOrdered(statement.sql), witnessOne, actualOne)
     if (fromWitness !== undefined) return [{ kind: 'bug', statement, differs: fromWitness, expected: witnessOne, actual: actualOne }]
     if (differs === undefined) return []
     return [{ kind: refused[i] ? 'refusal' : 'consequence', statement, differs, expected: expectedOne, actual: actualOne }]

@@ -82,6 +82,16 @@ export class WireClient {
     return this.exchange(Buffer.concat([message('P', Buffer.from(`\0${sql}\0\0\0`)), bind, describe, execute, message('S', Buffer.alloc(0))]))
   }
 
+  /** The same with parameters; of each the type that the client declares (0 for none), its bytes (undefined for NULL) and format. */
+  queryWithParameters(sql: string, parameters: readonly { oid: number; value: Buffer | undefined; binary: boolean }[]): Promise<Result> {
+    const parse = Buffer.concat([Buffer.from(`\0${sql}\0`), int16(parameters.length), ...parameters.map(({ oid }) => int32(oid))])
+    const formats = [int16(parameters.length), ...parameters.map(({ binary }) => int16(binary ? 1 : 0))]
+    const values = parameters.flatMap(({ value }) => (value === undefined ? [int32(-1)] : [int32(value.length), value]))
+    const bind = Buffer.concat([Buffer.from('\0\0'), ...formats, int16(parameters.length), ...values, int16(0)])
+    const messages = [message('P', parse), message('B', bind), message('D', Buffer.from('P\0')), message('E', Buffer.alloc(5)), message('S', Buffer.alloc(0))]
+    return this.exchange(Buffer.concat(messages))
+  }
+
   close(): void {
     if (this.broken === undefined) this.socket.end(message('X', Buffer.alloc(0)))
   }
@@ -138,6 +148,18 @@ export class WireClient {
     else if (type === 'Z') this.finish(payload.toString())
     else if (type === 'G') this.socket.write(message('f', Buffer.from('this client cannot copy\0')))
   }
+}
+
+function int16(value: number): Buffer {
+  const buffer = Buffer.alloc(2)
+  buffer.writeInt16BE(value)
+  return buffer
+}
+
+function int32(value: number): Buffer {
+  const buffer = Buffer.alloc(4)
+  buffer.writeInt32BE(value)
+  return buffer
 }
 
 function message(type: string, payload: Buffer): Buffer {

@@ -58,7 +58,8 @@ export const executePrepared: Handler = async (statement, _args, sink, session) 
   const prepared = session.extended.statement(name)
   if (prepared?.statement === undefined) throw new SqlError('26000', `prepared statement "${name}" does not exist`)
   await session.extended.checkExecute(prepared)
-  const given = (node?.params ?? []) as AnyNode[]
+  // PostgreSQL does not look at arguments where the statement has no parameters.
+  const given = prepared.types.length === 0 ? [] : ((node?.params ?? []) as AnyNode[])
   if (given.length !== prepared.types.length) {
     throw new SqlError('42601', `wrong number of parameters for prepared statement "${name}"`, {
       detail: `Expected ${prepared.types.length} parameters but got ${given.length}.`,

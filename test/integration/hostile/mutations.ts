@@ -1,6 +1,6 @@
 /** Streams of messages that were well-formed once. Everything comes from a seed, so that a failure can be had again. */
-import { seeded } from './random.ts'
-import type { Random } from './random.ts'
+import { seeded } from '../../support/random.ts'
+import type { Random } from '../../support/random.ts'
 import * as frontend from './messages.ts'
 
 /** What honest clients send, one stream each; between them they touch every message type and kind of plan. */

@@ -4,6 +4,10 @@ export interface Random {
   below(limit: number): number
   pick<T>(from: readonly T[]): T
   bytes(count: number): Buffer
+  /** True in so many of a hundred cases. */
+  chance(percent: number): boolean
+  /** From `least` to `most` of the list, none twice, in the list's order. */
+  some<T>(from: readonly T[], least: number, most: number): T[]
 }
 
 /** mulberry32: one multiplication a number, and good enough to spread mutations. */
@@ -20,5 +24,11 @@ export function seeded(seed: number): Random {
     below,
     pick: <T>(from: readonly T[]) => from[below(from.length)] as T,
     bytes: (count) => Buffer.from(Array.from({ length: count }, () => below(256))),
+    chance: (percent) => below(100) < percent,
+    some: <T>(from: readonly T[], least: number, most: number) => {
+      let wanted = Math.min(from.length, least + below(most - least + 1))
+      let left = from.length
+      return from.filter(() => below(left--) < wanted && wanted-- > 0)
+    },
   }
 }
