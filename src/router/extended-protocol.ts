@@ -120,6 +120,7 @@ export class ExtendedProtocol {
     const parsed = this.session.services.plans.parse(text)
     if (parsed.length > 1) throw new SqlError('42601', 'cannot insert multiple commands into a prepared statement')
     const [statement] = parsed
+    if (statement !== undefined) this.session.checkNotFailed(statement)
     const prepared: PreparedStatement = { statement, types: parameterTypes, description: undefined }
     const count = statement === undefined ? 0 : parameterCount(statement)
     const open = Array.from({ length: count }, (_, i) => parameterTypes[i] ?? 0).includes(0)
@@ -136,6 +137,7 @@ export class ExtendedProtocol {
     if (prepared === undefined) {
       throw new SqlError('26000', statement === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${statement}" does not exist`)
     }
+    if (prepared.statement !== undefined) this.session.checkNotFailed(prepared.statement)
     if (portal !== '' && this.portals.has(portal)) throw new SqlError('42P03', `cursor "${portal}" already exists`)
     const count = prepared.statement === undefined ? 0 : Math.max(parameterCount(prepared.statement), prepared.types.length)
     if (values.length !== count) {

@@ -320,12 +320,15 @@ export class Session {
     if (this.temporaryTouched) await this.refreshTemporary()
   }
 
+  /** A failed transaction takes nothing but its end. */
+  checkNotFailed(statement: Statement): void {
+    if (!this.transaction.failed || runSessionStatement.allowedWhenFailed(statement)) return
+    throw new SqlError('25P02', 'current transaction is aborted, commands ignored until end of transaction block')
+  }
+
   /** Any statement. Throws SqlError. */
   async runStatement(statement: Statement, args: Arguments, sink: ClientSink): Promise<StatementEnd> {
-    const { transaction } = this
-    if (transaction.failed && !runSessionStatement.allowedWhenFailed(statement)) {
-      throw new SqlError('25P02', 'current transaction is aborted, commands ignored until end of transaction block')
-    }
+    this.checkNotFailed(statement)
     return (await runSessionStatement(statement, args, sink, this)) ?? this.runData(statement, args, sink)
   }
 

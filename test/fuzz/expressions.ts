@@ -30,7 +30,7 @@ export function exactForm(sql: string, family: Family): string {
     case 'interval':
       return `extract(epoch FROM ${sql})`
     case 'looseText':
-      return `lower((${sql}) COLLATE "C")`
+      return `lower((${sql}) COLLATE "POSIX")`
     default:
       return sql
   }
@@ -38,7 +38,7 @@ export function exactForm(sql: string, family: Family): string {
 
 /** Tells apart even what is equal: for orders that leave nothing to chance. */
 export function totalForm(sql: string, family: Family): string {
-  if (family === 'looseText') return `${sql} COLLATE "C"`
+  if (family === 'looseText') return `${sql} COLLATE "POSIX"`
   return family === 'numeric' || family === 'float' || family === 'interval' ? `(${sql})::text` : sql
 }
 

@@ -28,7 +28,8 @@ export function comparand(writing: Writing, type: SqlType): string {
     case 'posixText':
     case 'icuText':
     case 'looseText':
-      return random.chance(85) ? textLiteral(writing, value) : `${quoted(value)}::${random.pick(['text', 'varchar', 'varchar(20)', 'name', 'char(6)'])}`
+      // A name has a collation of its own, which another that is not the default contradicts.
+      return random.chance(85) ? textLiteral(writing, value) : `${quoted(value)}::${random.pick(['text', 'varchar', 'varchar(20)', 'char(6)', type.family === 'text' ? 'name' : 'text'])}`
     case 'uuid':
       return uuidSpelling(writing, value)
     case 'bpchar':

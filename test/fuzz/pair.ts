@@ -59,7 +59,9 @@ export class Pair {
     // What was refused on one must not be done on the other.
     const expected = await send(this.plain, refusal === undefined ? step : { sql: refuse })
     const differs = refusal !== undefined || agree(expected, actual) ? undefined : difference(step.ordered === true, expected, actual)
-    return { differs, expected, actual, refusal }
+    // EXECUTE tells the columns of the planned statement, where a folded constant has the modifier that its cast had.
+    const isFolding = differs === 'type modifiers' && step.sql.startsWith('EXECUTE')
+    return { differs: isFolding ? undefined : differs, expected, actual, refusal }
   }
 
   /** Leaves nothing of what was done, sooner than new databases would be made. False where that failed. */

@@ -89,7 +89,7 @@ export class StatementSource {
   private cursor(): Step[] {
     const { random } = this
     const { sql } = select(this.writing(undefined), undefined, { depth: 2, ordered: true })
-    const fetch = () => ({ sql: `FETCH ${random.pick(['NEXT', '2', 'FORWARD 3', 'ALL', '0'])} FROM c`, ordered: true })
+    const fetch = () => ({ sql: `FETCH ${random.pick(['NEXT', '2', 'FORWARD 3', 'ALL'])} FROM c`, ordered: true })
     const hold = random.chance(30)
     const between = hold ? [{ sql: 'COMMIT' }] : random.chance(40) ? this.write() : []
     const end = hold ? [{ sql: 'CLOSE c' }] : [{ sql: 'CLOSE c' }, { sql: 'COMMIT' }]
