@@ -23,6 +23,8 @@ export interface SqlErrorFields {
   readonly file?: string | undefined
   readonly line?: string | undefined
   readonly routine?: string | undefined
+  /** What a server was at when it failed; undefined once the statement ran. Clients are not told. */
+  readonly stage?: 'parse' | 'bind' | undefined
 }
 
 export class SqlError extends Error {
@@ -37,6 +39,13 @@ export class SqlError extends Error {
   get code(): string {
     return this.fields.code
   }
+}
+
+/** The same error of a text that has `characters` more in front. */
+export function shiftPosition(error: SqlError, characters: number): SqlError {
+  const { position } = error.fields
+  if (position === undefined || characters === 0) return error
+  return new SqlError(error.code, error.message, { ...error.fields, position: String(Number(position) + characters) })
 }
 
 /** What pgherd refuses on purpose: 0A000, with the reason as message and what to do as hint. */

@@ -5,7 +5,10 @@ import { bucketOfBinary, bucketOfNull, bucketOfText } from '../catalog/bucket-ha
 import type { KeyType } from '../catalog/snapshot.ts'
 import type { KeySource } from '../planner/plan.ts'
 import { formatOf } from '../protocol/frontend-reader.ts'
-import { query } from '../shard/query.ts'
+import type { Connection } from '../shard/connection.ts'
+import type { QueryResult } from '../shard/query.ts'
+import { query, request } from '../shard/query.ts'
+import { writeBind, writeExecute, writeParse, writeSync } from '../shard/requests.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 
 /** The bucket if it can be computed here; undefined for a spelling that only PostgreSQL should read. */
@@ -23,14 +26,33 @@ export function bucketAtOnce(source: KeySource, type: KeyType, buckets: number, 
 export async function bucketOf(source: KeySource, type: KeyType, buckets: number, args: Arguments, context: ExecutionContext): Promise<number> {
   const known = bucketAtOnce(source, type, buckets, args)
   if (known !== undefined) return known
-  const text = source.kind === 'constant' ? source.text : source.kind === 'parameter' ? (args.bind.values[source.number - 1]?.toString() ?? '') : ''
   const connection = await context.pool.take(context.catalog, context.database, context.user)
   try {
-    const { rows } = await query(connection, `SELECT ${quoteLiteral(text)}::${type}::text`)
+    const { rows } = source.kind === 'parameter' ? await readParameter(connection, source.number, type, args) : await query(connection, `SELECT ${quoteLiteral(source.kind === 'constant' ? source.text : '')}::${type}::text`)
     const bucket = bucketOfText(type, rows[0]?.[0] ?? '', buckets)
     if (bucket === undefined) throw new SqlError('XX000', `no bucket for a value of type ${type}`)
     return bucket
+  } catch (error) {
+    throw error instanceof SqlError ? asOwn(error, source) : error
   } finally {
     context.pool.release(connection)
   }
+}
+
+/** In the format it came in, and by the type that the statement gives it. */
+function readParameter(connection: Connection, number: number, type: KeyType, args: Arguments): Promise<QueryResult> {
+  const format = formatOf(args.bind.parameterFormats, number - 1)
+  return request(connection, (writer) => {
+    writeParse(writer, '', `SELECT $1::${type}::text`, [args.types[number - 1] ?? 0])
+    writeBind(writer, '', '', { parameterFormats: [format], values: [args.bind.values[number - 1]], resultFormats: [] })
+    writeExecute(writer, '')
+    writeSync(writer)
+  })
+}
+
+/** The error as it would be without this question: its position is none of the client's, the parameter's number is. */
+function asOwn({ code, message, fields }: SqlError, source: KeySource): SqlError {
+  const isParameter = source.kind === 'parameter'
+  const where = isParameter ? fields.where?.replace('parameter $1', `parameter $${source.number}`) : fields.where
+  return new SqlError(code, message, { ...fields, where, position: undefined, stage: isParameter ? 'bind' : 'parse' })
 }

@@ -10,6 +10,8 @@ import type { FieldDescription } from '../protocol/row-description.ts'
 export interface ResultSink {
   /** Too much is unsent already. */
   readonly isCongested: boolean
+  /** The statement has been read and its values taken: what fails from now on fails while it runs. */
+  bound?(): void
   fields(fields: readonly FieldDescription[]): void
   row(buffer: Buffer, start: number, end: number): boolean
   notice(fields: SqlErrorFields): void

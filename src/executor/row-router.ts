@@ -8,6 +8,7 @@ import type { Relation } from '../catalog/snapshot.ts'
 import type { ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { lockEverywhere } from './insert.ts'
+import { bucketOf } from './key-bucket.ts'
 import { copyField, decodeCopyField } from './copy-format.ts'
 import { NullSink } from './result-sink.ts'
 import { storedText } from './stored-key.ts'
@@ -18,19 +19,28 @@ import { noArguments } from './context.ts'
 import { tagCount } from './scatter.ts'
 import { timeFor, timeSetting } from './transaction-time.ts'
 
+interface Input {
+  readonly input: CopyInput
+  readonly explain: (failure: unknown) => Promise<unknown>
+  rows: number
+}
+
 export class RowRouter {
   /** Rows that the servers took, once it has finished. */
   count = 0
+  /** Lines sent so far. */
+  lines = 0
   readonly sink: NullSink
   private readonly relation: Relation
   private readonly columns: readonly string[]
   private readonly markers: readonly string[]
   private readonly context: ExecutionContext
   private readonly keyColumn: number
-  private readonly inputs = new Map<number, { input: CopyInput; explain: (failure: unknown) => Promise<unknown> }>()
+  private readonly inputs = new Map<number, Input>()
   private readonly owners: readonly number[]
   private readonly keyTypeText: string
-  private failure: SqlError | undefined
+  /** Lines whose key is spelled so that only PostgreSQL should read it. */
+  private odd: { readonly line: Buffer; readonly key: string; readonly number: number }[] = []
 
   constructor(relation: Relation, columns: readonly string[], markers: readonly string[], context: ExecutionContext) {
     this.relation = relation
@@ -68,7 +78,7 @@ export class RowRouter {
     const explain = (failure: unknown) => explainFailure(failure, server, statement, lease, this.context)
     try {
       const input = await startCopyIn(lease.connection, requestFor(statement, noArguments, lease, undefined, this.context), new NullSink())
-      this.inputs.set(server.id, { input, explain })
+      this.inputs.set(server.id, { input, explain, rows: 0 })
       input.done.catch(() => undefined)
     } catch (failure) {
       throw await explain(failure)
@@ -79,37 +89,59 @@ export class RowRouter {
 
   /** One line with its newline, [start, end). False when a server has too much unsent. */
   send(buffer: Buffer, start: number, end: number): boolean {
+    this.lines++
     if (this.relation.table?.kind !== 'distributed') {
       let flows = true
-      for (const { input } of this.inputs.values()) {
-        sendCopyData(input, buffer, start, end)
-        flows &&= !input.connection.isCongested
-      }
+      for (const target of this.inputs.values()) flows = sendRow(target, buffer, start, end) && flows
       return flows
     }
-    const target = this.inputs.get(this.ownerOf(buffer.subarray(start, end - 1)))?.input
-    if (target === undefined) throw new SqlError('XX000', 'no server for this row')
-    sendCopyData(target, buffer, start, end)
-    return !target.connection.isCongested
+    const line = buffer.subarray(start, end - 1)
+    const key = this.keyColumn < 0 ? undefined : decodeCopyField(copyField(line, this.keyColumn))
+    const bucket = this.bucketOf(key)
+    if (bucket !== undefined) return this.sendTo(bucket, buffer, start, end)
+    this.odd.push({ line: Buffer.from(buffer.subarray(start, end)), key: key ?? '', number: this.lines })
+    return false
   }
 
-  private ownerOf(line: Buffer): number {
+  private sendTo(bucket: number, buffer: Buffer, start: number, end: number): boolean {
+    const target = this.inputs.get(this.owners[bucket] ?? 0)
+    if (target === undefined) throw new SqlError('XX000', 'no server for this row')
+    return sendRow(target, buffer, start, end)
+  }
+
+  private bucketOf(key: string | undefined): number | undefined {
     const type = this.relation.table?.keyType
-    if (type === undefined || this.keyColumn < 0) return this.owners[bucketOfNull] ?? 0
-    const key = decodeCopyField(copyField(line, this.keyColumn))
-    const bucket = key === undefined ? bucketOfNull : bucketOfText(type, storedText(key, this.keyTypeText), this.owners.length)
-    if (bucket === undefined) this.failure ??= new SqlError('22P02', `invalid input syntax for type ${type}: "${key}"`)
-    return this.owners[bucket ?? 0] ?? 0
+    if (type === undefined || key === undefined) return bucketOfNull
+    return bucketOfText(type, storedText(key, this.keyTypeText), this.owners.length)
+  }
+
+  /** The catalog reads the keys that were not read here, and its error is the client's. */
+  private async sendOdd(): Promise<void> {
+    const type = this.relation.table?.keyType
+    for (const { line, key, number } of this.odd.splice(0)) {
+      const source = { kind: 'constant', text: storedText(key, this.keyTypeText) } as const
+      const bucket = type === undefined ? bucketOfNull : await bucketOf(source, type, this.owners.length, noArguments, this.context).catch((error: unknown) => {
+        throw error instanceof SqlError ? this.atLine(error, number, key) : error
+      })
+      this.sendTo(bucket, line, 0, line.length)
+    }
+  }
+
+  private atLine({ code, message, fields }: SqlError, line: number, key: string): SqlError {
+    return new SqlError(code, message, { ...fields, where: `COPY ${this.relation.name}, line ${line}, column ${this.columns[this.keyColumn]}: "${key}"` })
   }
 
   async drained(): Promise<void> {
+    await this.sendOdd()
     await settleAll([...this.inputs.values()].map(({ input }) => input.connection.drained()))
   }
 
   async finish(): Promise<void> {
-    if (this.failure !== undefined) {
+    try {
+      await this.sendOdd()
+    } catch (error) {
       await this.abort()
-      throw this.failure
+      throw error
     }
     const ends = await Promise.allSettled([...this.inputs.values()].map(({ input }) => endCopy(input)))
     const failed = ends.findIndex((end) => end.status === 'rejected')
@@ -119,13 +151,25 @@ export class RowRouter {
       this.count = this.relation.table?.kind === 'reference' ? (counts[0] ?? 0) : counts.reduce((sum, one) => sum + one, 0)
       return
     }
-    const { explain } = [...this.inputs.values()][failed] as { explain: (failure: unknown) => Promise<unknown> }
-    throw await explain((ends[failed] as PromiseRejectedResult).reason)
+    const { explain, rows } = [...this.inputs.values()][failed] as Input
+    const error = await explain((ends[failed] as PromiseRejectedResult).reason)
+    throw error instanceof SqlError && rows < this.lines ? withoutLine(error) : error
   }
 
   async abort(reason = 'the source failed'): Promise<void> {
     await Promise.allSettled([...this.inputs.values()].map(({ input }) => failCopy(input, reason)))
   }
+}
+
+function sendRow(target: Input, buffer: Buffer, start: number, end: number): boolean {
+  target.rows++
+  sendCopyData(target.input, buffer, start, end)
+  return !target.input.connection.isCongested
+}
+
+/** A server counts the lines that it got itself: which lines of the client's these are is not known. */
+function withoutLine({ code, message, fields }: SqlError): SqlError {
+  return new SqlError(code, message, { ...fields, where: fields.where?.replace(/^(COPY .*), line \d+/, '$1') })
 }
 
 class RouterSink extends NullSink {

@@ -114,8 +114,9 @@ function withPosition(error: SqlError, position: string | undefined): SqlError {
  * Where a place in a server's text is in the client's: what stands before all edits, and behind them, can be told; a place in
  * between cannot, and is left out.
  */
-export function clientPosition(client: string, server: string, position: string | undefined): string | undefined {
-  if (position === undefined || client === '' || client === server) return position
+export function clientPosition(clientText: string, serverText: string, position: string | undefined): string | undefined {
+  if (position === undefined || clientText === '' || clientText === serverText) return position
+  const [client, server] = [[...clientText], [...serverText]]
   const at = Number(position) - 1
   let before = 0
   while (before < client.length && client[before] === server[before]) before++

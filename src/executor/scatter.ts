@@ -125,6 +125,10 @@ export class SharedSink extends NullSink {
     this.sink = sink
   }
 
+  bound(): void {
+    this.sink.bound?.()
+  }
+
   override fields(fields: readonly FieldDescription[]): void {
     if (this.described) return
     this.described = true

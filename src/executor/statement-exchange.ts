@@ -3,7 +3,7 @@
  *
  * All of it stands before a single Sync, so that PostgreSQL skips the statement when anything before it fails.
  */
-import type { SqlError } from '../base/errors.ts'
+import { SqlError } from '../base/errors.ts'
 import { readError, readErrorFields } from '../protocol/error-fields.ts'
 import type { MessageWriter } from '../protocol/message-writer.ts'
 import { Backend } from '../protocol/message-types.ts'
@@ -129,6 +129,8 @@ class StatementExchange implements Exchange {
   private newName: string | undefined
   onCopyIn: ((payload: Buffer) => void) | undefined
   private copyStarted = false
+  private parsed = false
+  private bound = false
 
   constructor(connection: Connection, request: StatementRequest, sink: ResultSink, resolve: (end: StatementEnd) => void, reject: (failure: StatementFailure) => void) {
     this.connection = connection
@@ -147,12 +149,15 @@ class StatementExchange implements Exchange {
     }
     for (const text of request.prelude) writeCommand(writer, text)
     const portal = request.portal ?? ''
+    this.bound = request.text === ''
+    this.parsed = this.bound
     if (request.text !== '') {
       let name = ''
       if (request.keep !== undefined) {
         const prepared = ensurePrepared(writer, connection, request.keep, request.text, request.types ?? [])
         name = prepared.name
         if (prepared.isNew) this.newName = name
+        else this.parsed = true
       } else {
         writeParse(writer, '', request.text, request.types)
       }
@@ -177,7 +182,15 @@ class StatementExchange implements Exchange {
         else this.end = { kind: 'complete', tag: buffer.toString('utf8', start, end - 1) }
         return
       case Backend.parseComplete:
-        if (this.preludeLeft === 0) this.newName = undefined
+        if (this.preludeLeft === 0) {
+          this.newName = undefined
+          this.parsed = true
+        }
+        return
+      case Backend.bindComplete:
+        if (this.preludeLeft > 0) return
+        this.bound = true
+        this.sink.bound?.()
         return
       case Backend.rowDescription:
         if (this.preludeLeft === 0) {
@@ -226,8 +239,9 @@ class StatementExchange implements Exchange {
 
   private fail(error: SqlError): void {
     if (this.error !== undefined) return
-    this.error = error
     this.errorInPrelude = this.preludeLeft > 0
+    const stage = this.bound || this.errorInPrelude ? undefined : this.parsed ? 'bind' : 'parse'
+    this.error = stage === undefined ? error : new SqlError(error.code, error.message, { ...error.fields, stage })
     if (this.newName !== undefined) forgetStatement(this.connection, this.newName)
     // While COPY data is being sent the Sync comes from endCopy or failCopy, after which the error is reported.
     if (this.request.copyIn === true && !this.copyStarted) this.connection.sendMore(writeSync)

@@ -23,7 +23,7 @@ export interface StatementFacts {
   readonly tables: readonly (RelationUse & { readonly relation: Relation })[]
   /** Functions whose every call may give something else, or has an effect. */
   readonly volatile: readonly string[]
-  /** Functions that mean something on the catalog only: sequences, advisory locks, notifications, transaction ids. */
+  /** Functions that mean something on the catalog only: sequences, advisory locks, large objects, notifications, transaction ids. */
   readonly catalogOnly: readonly string[]
   /** What only the shards can tell of their tables, to be fetched. */
   readonly shardFacts: readonly ShardFact[]
@@ -45,7 +45,7 @@ export interface StatementFacts {
 }
 
 export const catalogOnlyPattern =
-  /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|pg_(table|total_relation|indexes|database|tablespace)_size|statement_timestamp)$/
+  /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|pg_(table|total_relation|indexes|database|tablespace)_size|statement_timestamp|lo_.*|loread|lowrite)$/
 const timeFunctions = new Set(['now', 'transaction_timestamp'])
 /** OIDs and sizes of the shell's tables are not the shards'. */
 const registryType = /^reg(class|type|proc|procedure|oper|operator|namespace|role|config|dictionary|collation)$/

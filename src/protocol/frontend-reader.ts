@@ -17,9 +17,7 @@ export interface BindMessage {
   readonly resultFormats: readonly number[]
 }
 
-function violation(what: string): SqlError {
-  return new SqlError('08P01', `invalid message format: ${what}`)
-}
+const tooShort = () => new SqlError('08P01', 'insufficient data left in message')
 
 export class PayloadReader {
   private readonly buffer: Buffer
@@ -31,7 +29,7 @@ export class PayloadReader {
 
   cstring(): string {
     const stop = this.buffer.indexOf(0, this.at)
-    if (stop < 0) throw violation('a string is not ended')
+    if (stop < 0) throw new SqlError('08P01', 'invalid string in message')
     const bytes = this.buffer.subarray(this.at, stop)
     if (!isUtf8(bytes)) throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8"')
     const text = bytes.toString('utf8')
@@ -40,24 +38,24 @@ export class PayloadReader {
   }
 
   byte(): number {
-    if (this.at >= this.buffer.length) throw violation('too short')
+    if (this.at >= this.buffer.length) throw tooShort()
     return this.buffer[this.at++] as number
   }
 
   int16(): number {
-    if (this.at + 2 > this.buffer.length) throw violation('too short')
+    if (this.at + 2 > this.buffer.length) throw tooShort()
     this.at += 2
     return this.buffer.readUInt16BE(this.at - 2)
   }
 
   int32(): number {
-    if (this.at + 4 > this.buffer.length) throw violation('too short')
+    if (this.at + 4 > this.buffer.length) throw tooShort()
     this.at += 4
     return this.buffer.readInt32BE(this.at - 4)
   }
 
   bytes(length: number): Buffer {
-    if (length < 0 || this.at + length > this.buffer.length) throw violation('a value is longer than its message')
+    if (length < 0 || this.at + length > this.buffer.length) throw tooShort()
     this.at += length
     return this.buffer.subarray(this.at - length, this.at)
   }
@@ -70,8 +68,16 @@ export class PayloadReader {
     return Array.from({ length: this.int16() }, () => this.int32())
   }
 
+  /** Values by their length, undefined for NULL. */
+  values(): (Buffer | undefined)[] {
+    return Array.from({ length: this.int16() }, () => {
+      const length = this.int32()
+      return length === -1 ? undefined : this.bytes(length)
+    })
+  }
+
   end(): void {
-    if (this.at !== this.buffer.length) throw violation('too long')
+    if (this.at !== this.buffer.length) throw new SqlError('08P01', 'invalid message format')
   }
 }
 
@@ -87,10 +93,7 @@ export function readBind(payload: Buffer): BindMessage {
   const portal = reader.cstring()
   const statement = reader.cstring()
   const parameterFormats = reader.int16s()
-  const values = Array.from({ length: reader.int16() }, () => {
-    const length = reader.int32()
-    return length === -1 ? undefined : reader.bytes(length)
-  })
+  const values = reader.values()
   if (parameterFormats.length > 1 && parameterFormats.length !== values.length) {
     throw new SqlError('08P01', `bind message has ${parameterFormats.length} parameter formats but ${values.length} parameters`)
   }
@@ -100,12 +103,12 @@ export function readBind(payload: Buffer): BindMessage {
 }
 
 /** Describe and Close: 'S' or 'P', and a name. */
-export function readTarget(payload: Buffer): { kind: 'S' | 'P'; name: string } {
+export function readTarget(payload: Buffer, message: 'DESCRIBE' | 'CLOSE'): { kind: 'S' | 'P'; name: string } {
   const reader = new PayloadReader(payload)
   const kind = String.fromCharCode(reader.byte())
-  if (kind !== 'S' && kind !== 'P') throw new SqlError('08P01', `invalid message subtype ${kind.charCodeAt(0)}`)
   const name = reader.cstring()
   reader.end()
+  if (kind !== 'S' && kind !== 'P') throw new SqlError('08P01', `invalid ${message} message subtype ${kind.charCodeAt(0)}`)
   return { kind, name }
 }
 

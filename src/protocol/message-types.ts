@@ -13,6 +13,7 @@ export const Backend = {
   dataRow: 0x44, // D
   emptyQueryResponse: 0x49, // I
   errorResponse: 0x45, // E
+  functionCallResponse: 0x56, // V
   negotiateProtocolVersion: 0x76, // v
   noData: 0x6e, // n
   noticeResponse: 0x4e, // N

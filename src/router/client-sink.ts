@@ -10,15 +10,34 @@ import type { ClientStream } from './client-stream.ts'
 export class ClientSink implements ResultSink {
   /** Something of this statement's answer has gone out. */
   touched = false
-  private described = false
+  /** The statement is one that gives rows. */
+  hasRows = false
+  /** Rows past those that the client wants now. */
+  readonly held: Buffer[] = []
   private readonly stream: ClientStream
   private readonly wantsDescription: boolean
   private readonly onParameter: (name: string, value: string) => void
+  /** How many rows more the client wants; -1 for all. */
+  private rowsLeft: number
+  private onBound: (() => void) | undefined
 
-  constructor(stream: ClientStream, wantsDescription: boolean, onParameter: (name: string, value: string) => void) {
+  constructor(
+    stream: ClientStream,
+    wantsDescription: boolean,
+    onParameter: (name: string, value: string) => void,
+    rowsMax = 0,
+    onBound: (() => void) | undefined = undefined,
+  ) {
     this.stream = stream
     this.wantsDescription = wantsDescription
     this.onParameter = onParameter
+    this.rowsLeft = rowsMax > 0 ? rowsMax : -1
+    this.onBound = onBound
+  }
+
+  bound(): void {
+    this.onBound?.()
+    this.onBound = undefined
   }
 
   get isCongested(): boolean {
@@ -26,19 +45,28 @@ export class ClientSink implements ResultSink {
   }
 
   fields(fields: readonly FieldDescription[]): void {
-    if (!this.wantsDescription || this.described) return
-    this.described = true
+    this.bound()
+    if (this.hasRows) return
+    this.hasRows = true
+    if (!this.wantsDescription) return
     writeRowDescription(this.stream.out, fields)
     this.stream.scheduleFlush()
   }
 
-  /** True when the statement has been described as having rows. */
-  get isDescribed(): boolean {
-    return this.described
+  /** The client has the rows that it asked for. */
+  get isFull(): boolean {
+    return this.rowsLeft === 0 && this.hasRows
   }
 
   row(buffer: Buffer, start: number, end: number): boolean {
     this.touched = true
+    if (this.rowsLeft >= 0) {
+      if (this.rowsLeft === 0) {
+        this.held.push(Buffer.from(buffer.subarray(start, end)))
+        return true
+      }
+      this.rowsLeft--
+    }
     this.stream.out.frame(Backend.dataRow, buffer, start, end)
     this.stream.scheduleFlush()
     return this.stream.out.size < 65536 || !this.stream.isCongested

@@ -5,46 +5,37 @@
  * them goes out with Execute. Types of parameters that the client leaves open are asked from the shell, which has the
  * user's schema.
  */
-import { SqlError } from '../base/errors.ts'
-import type { Arguments } from '../executor/context.ts'
+import { asSqlError, SqlError } from '../base/errors.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
 import { runStatement } from '../executor/statement-exchange.ts'
+import { isDataStatement } from '../planner/plan-statement.ts'
 import { formatOf, readBind, readExecute, readParse, readTarget } from '../protocol/frontend-reader.ts'
-import { Frontend } from '../protocol/message-types.ts'
+import { Backend, Frontend } from '../protocol/message-types.ts'
 import { writeRowDescription } from '../protocol/row-description.ts'
-import { walk } from '../sql/ast.ts'
+import { query } from '../shard/query.ts'
 import type { Statement } from '../sql/parse.ts'
-import type { BindValues } from '../shard/requests.ts'
 import type { ClientSink } from './client-sink.ts'
 import type { ClientMessage } from './client-stream.ts'
 import { describeCursor, describeStatement } from './describe-statement.ts'
+import { OwedAnswers } from './owed-answers.ts'
+import { parameterCount, refuseParameterZero } from './parameters.ts'
 import type { StatementDescription } from './plan-cache.ts'
+import type { Portal, PreparedStatement } from './portal.ts'
+import { argumentsOf, executeAgain, withCount } from './portal.ts'
 import type { Session } from './session.ts'
-
-interface PreparedStatement {
-  /** Undefined for an empty text. */
-  readonly statement: Statement | undefined
-  readonly types: readonly number[]
-  description: StatementDescription | undefined
-}
-
-interface Portal {
-  readonly prepared: PreparedStatement
-  readonly bind: BindValues
-  /** The name of the portal on the server, once it runs there in parts. */
-  readonly serverName: string
-  started: boolean
-  done: boolean
-}
+import { executeCursor } from './statements/cursors.ts'
 
 export class ExtendedProtocol {
   private readonly session: Session
   private readonly statements = new Map<string, PreparedStatement>()
   private readonly portals = new Map<string, Portal>()
+  private readonly owed: OwedAnswers
   private describeNext: Portal | undefined
+  private portalNumber = 0
 
   constructor(session: Session) {
     this.session = session
+    this.owed = new OwedAnswers(() => session.stream.out)
   }
 
   /** A simple Query destroys the unnamed statement and portal. */
@@ -53,8 +44,13 @@ export class ExtendedProtocol {
     this.portals.delete('')
   }
 
-  closePortals(): void {
-    this.portals.clear()
+  /** All of them, or those bound since the transaction's journal was so long. */
+  closePortals(since = 0): void {
+    for (const [name, portal] of this.portals) if (portal.boundAt >= since) this.portals.delete(name)
+  }
+
+  hasPortal(name: string): boolean {
+    return this.portals.has(name)
   }
 
   closeAll(): void {
@@ -82,6 +78,31 @@ export class ExtendedProtocol {
     return this.statements.delete(name)
   }
 
+  /**
+   * Gives the answers that wait. With nothing run behind them, it is the shell that says whether the statement is one; a
+   * shell that cannot be reached says nothing against it.
+   */
+  async settle(): Promise<void> {
+    const { parse } = this.owed
+    if (parse !== undefined) {
+      try {
+        await this.descriptionOf(parse.prepared)
+      } catch (error) {
+        const { code, message, fields } = asSqlError(error)
+        if (!/^(08|53|57)/.test(code)) throw new SqlError(code, message, { ...fields, stage: 'parse' })
+      }
+    }
+    this.owed.give()
+  }
+
+  /** What a failed Parse or Bind was to make is not there. */
+  fail(error: SqlError): void {
+    const { statement, portal } = this.owed.fail(error)
+    if (statement !== undefined) this.statements.delete(statement)
+    if (portal !== undefined) this.portals.delete(portal)
+    this.describeNext = undefined
+  }
+
   async handle(message: ClientMessage): Promise<void> {
     const { out } = this.session.stream
     switch (message.type) {
@@ -94,17 +115,18 @@ export class ExtendedProtocol {
       case Frontend.execute:
         return this.execute(message.payload)
       case Frontend.close: {
-        const { kind, name } = readTarget(message.payload)
+        const { kind, name } = readTarget(message.payload, 'CLOSE')
+        await this.settle()
         if (kind === 'S') this.statements.delete(name)
-        else this.portals.delete(name)
+        else await this.closePortal(name)
         out.begin('3').end()
         return
       }
       case Frontend.flush:
+        if (message.payload.length > 0) throw new SqlError('08P01', 'invalid message format')
+        await this.settle()
         this.session.stream.flush()
         return
-      case Frontend.functionCall:
-        throw new SqlError('0A000', 'the function call message is not supported', { hint: 'Call the function in a SELECT.' })
       case Frontend.copyData:
       case Frontend.copyDone:
       case Frontend.copyFail:
@@ -115,50 +137,78 @@ export class ExtendedProtocol {
   }
 
   private async parse(payload: Buffer): Promise<void> {
+    await this.settle()
     const { name, text, parameterTypes } = readParse(payload)
-    if (name !== '' && this.statements.has(name)) throw new SqlError('42P05', `prepared statement "${name}" already exists`)
+    if (name === '') this.statements.delete(name)
     const parsed = this.session.services.plans.parse(text)
     if (parsed.length > 1) throw new SqlError('42601', 'cannot insert multiple commands into a prepared statement')
     const [statement] = parsed
-    if (statement !== undefined) this.session.checkNotFailed(statement)
-    const prepared: PreparedStatement = { statement, types: parameterTypes, description: undefined }
+    if (statement !== undefined) {
+      this.session.checkNotFailed(statement)
+      refuseParameterZero(statement)
+    }
     const count = statement === undefined ? 0 : parameterCount(statement)
     const open = Array.from({ length: count }, (_, i) => parameterTypes[i] ?? 0).includes(0)
-    if (statement !== undefined && open) {
-      const description = await describeStatement(this.session, statement, parameterTypes)
-      this.statements.set(name, { statement, types: description.parameterTypes, description })
-    } else this.statements.set(name, prepared)
-    this.session.stream.out.begin('1').end()
+    const description = statement !== undefined && open ? await describeStatement(this.session, statement, parameterTypes) : undefined
+    if (this.statements.has(name)) throw new SqlError('42P05', `prepared statement "${name}" already exists`)
+    const prepared = { statement, types: description?.parameterTypes ?? parameterTypes, description }
+    this.statements.set(name, prepared)
+    if (statement !== undefined && description === undefined && isDataStatement(statement)) this.owed.parse = { name, prepared }
+    else this.session.stream.out.begin('1').end()
   }
 
-  private bind(payload: Buffer): void {
-    const { portal, statement, parameterFormats, values, resultFormats } = readBind(payload)
+  private async bind(payload: Buffer): Promise<void> {
+    const { portal: name, statement, parameterFormats, values, resultFormats } = readBind(payload)
     const prepared = this.statements.get(statement)
+    if (this.owed.bind !== undefined || this.owed.parse?.prepared !== prepared) await this.settle()
     if (prepared === undefined) {
       throw new SqlError('26000', statement === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${statement}" does not exist`)
     }
-    if (prepared.statement !== undefined) this.session.checkNotFailed(prepared.statement)
-    if (portal !== '' && this.portals.has(portal)) throw new SqlError('42P03', `cursor "${portal}" already exists`)
-    const count = prepared.statement === undefined ? 0 : Math.max(parameterCount(prepared.statement), prepared.types.length)
+    const count = prepared.statement === undefined ? prepared.types.length : Math.max(parameterCount(prepared.statement), prepared.types.length)
     if (values.length !== count) {
       throw new SqlError('08P01', `bind message supplies ${values.length} parameters, but prepared statement "${statement}" requires ${count}`)
     }
-    this.portals.set(portal, {
+    this.session.checkNotFailed(prepared.statement)
+    if (name !== '' && (this.portals.has(name) || this.session.cursors.has(name))) throw new SqlError('42P03', `cursor "${name}" already exists`)
+    if (name === '' && this.portals.get(name)?.state === 'begun') await this.closePortal(name)
+    const portal: Portal = {
+      name,
       prepared,
       bind: { parameterFormats, values, resultFormats },
-      serverName: `p${portal === '' ? '' : `_${portal}`}`,
-      started: false,
-      done: false,
-    })
-    this.session.stream.out.begin('2').end()
+      serverName: `pgherd_p${++this.portalNumber}`,
+      boundAt: this.session.transaction.journalLength,
+      state: 'bound',
+      held: undefined,
+      tag: '',
+      hasRows: false,
+    }
+    this.portals.set(name, portal)
+    if (prepared.statement !== undefined && isDataStatement(prepared.statement)) this.owed.bind = portal
+    else this.session.stream.out.begin('2').end()
+  }
+
+  /** Rows that wait on a server for a portal's next Execute are let go there too. */
+  async closePortal(name: string): Promise<boolean> {
+    const portal = this.portals.get(name)
+    if (portal === undefined) return false
+    this.portals.delete(name)
+    const { transaction } = this.session
+    for (const { portals, connection } of transaction.participants.values()) {
+      if (portals.delete(portal.serverName) && !transaction.failed) await query(connection, `CLOSE ${portal.serverName}`)
+    }
+    return true
   }
 
   private async describe(payload: Buffer): Promise<void> {
-    const { kind, name } = readTarget(payload)
+    const { kind, name } = readTarget(payload, 'DESCRIBE')
     const { out } = this.session.stream
     if (kind === 'S') {
+      await this.settle()
       const prepared = this.statements.get(name)
-      if (prepared === undefined) throw new SqlError('26000', `prepared statement "${name}" does not exist`)
+      if (prepared === undefined) {
+        throw new SqlError('26000', name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`)
+      }
+      if (prepared.statement !== undefined) this.session.checkNotFailed(prepared.statement)
       const description = await this.descriptionOf(prepared)
       out.begin('t').int16(description.parameterTypes.length)
       for (const type of description.parameterTypes) out.int32(type)
@@ -169,6 +219,8 @@ export class ExtendedProtocol {
     }
     const portal = this.portals.get(name)
     const cursor = this.session.cursors.get(name)
+    if (portal?.prepared.statement !== undefined) this.session.checkNotFailed(portal.prepared.statement)
+    if (this.owed.bind !== portal) await this.settle()
     if (portal === undefined && cursor !== undefined) {
       // A cursor of DECLARE is a portal too.
       const fields = await describeCursor(this.session, name, cursor.server)
@@ -179,10 +231,11 @@ export class ExtendedProtocol {
     if (portal === undefined) throw new SqlError('34000', `portal "${name}" does not exist`)
     const next = await this.session.stream.peek()
     // With Execute right behind it, the server that runs the statement describes it in the same round trip.
-    if (next?.type === Frontend.execute && readExecute(next.payload).portal === name && portal.prepared.statement !== undefined && !portal.started) {
+    if (next?.type === Frontend.execute && readExecute(next.payload).portal === name && portal.prepared.statement !== undefined && portal.state === 'bound') {
       this.describeNext = portal
       return
     }
+    await this.settle()
     const { fields } = await this.descriptionOf(portal.prepared)
     if (fields === undefined) out.begin('n').end()
     else writeRowDescription(out, fields.map((field, i) => ({ ...field, format: formatOf(portal.bind.resultFormats, i) })))
@@ -193,14 +246,23 @@ export class ExtendedProtocol {
     const { description, statement } = prepared
     const version = this.session.snapshot?.version
     if (description === undefined || statement === undefined || description.version === version) return
-    const now = await describeStatement(this.session, statement, prepared.types)
+    const now = await describeStatement(this.session, statement, prepared.types).catch((error: unknown) => {
+      const { code, message, fields } = asSqlError(error)
+      throw new SqlError(code, message, { ...fields, stage: 'bind' })
+    })
     const shape = (one: StatementDescription) => JSON.stringify(one.fields?.map(({ name, typeOid, typeModifier }) => [name, typeOid, typeModifier]))
-    if (shape(now) !== shape(description)) throw new SqlError('0A000', 'cached plan must not change result type')
+    if (shape(now) !== shape(description)) throw new SqlError('0A000', 'cached plan must not change result type', { stage: 'bind' })
     prepared.description = now
   }
 
   private async descriptionOf(prepared: PreparedStatement): Promise<StatementDescription> {
-    if (prepared.statement === undefined) return { parameterTypes: [], fields: undefined, version: 0 }
+    if (prepared.statement === undefined) return { parameterTypes: prepared.types, fields: undefined, version: 0 }
+    const executes = prepared.statement.node.ExecuteStmt
+    if (executes !== undefined) {
+      const inner = this.statements.get(executes.name ?? '')
+      if (inner === undefined) throw new SqlError('26000', `prepared statement "${executes.name}" does not exist`)
+      return { ...(await this.descriptionOf(inner)), parameterTypes: prepared.types }
+    }
     prepared.description ??= await describeStatement(this.session, prepared.statement, prepared.types)
     return prepared.description
   }
@@ -208,8 +270,14 @@ export class ExtendedProtocol {
   private async execute(payload: Buffer): Promise<void> {
     const { portal: name, rowsMax } = readExecute(payload)
     const portal = this.portals.get(name)
-    if (portal === undefined) throw new SqlError('34000', `portal "${name}" does not exist`)
     const { session } = this
+    if (portal === undefined || this.owed.bind !== portal) await this.settle()
+    if (portal === undefined) {
+      if (!session.cursors.has(name)) throw new SqlError('34000', `portal "${name}" does not exist`)
+      this.session.checkNotFailed(undefined)
+      session.complete(await executeCursor(name, rowsMax, session.newSink(false), session))
+      return
+    }
     const { statement } = portal.prepared
     const describe = this.describeNext === portal
     this.describeNext = undefined
@@ -217,20 +285,39 @@ export class ExtendedProtocol {
       session.stream.out.begin('I').end()
       return
     }
-    if (portal.done) {
-      session.stream.out.begin('C').cstring('SELECT 0').end()
-      return
-    }
+    this.session.checkNotFailed(statement)
+    if (portal.state === 'finished') session.complete(executeAgain(portal))
+    else session.complete(portal.held === undefined ? await this.run(portal, statement, rowsMax, describe) : this.giveHeld(portal, rowsMax))
+  }
+
+  private async run(portal: Portal, statement: Statement, rowsMax: number, describe: boolean): Promise<StatementEnd> {
+    const { session } = this
     await this.checkResultType(portal.prepared)
     await this.beginUnlessAlone(rowsMax)
-    const sink = session.newSink(describe)
-    const end = portal.started
-      ? await this.fetchMore(portal, rowsMax, sink)
-      : await session.runStatement(statement, argumentsOf(portal, rowsMax), sink)
-    if (describe && !sink.isDescribed) session.stream.out.begin('n').end()
-    portal.started = true
-    portal.done = end.kind !== 'suspended'
-    session.complete(end)
+    // COPY gives no rows, and says so before its data.
+    const isCopy = statement.node.CopyStmt !== undefined
+    if (describe && isCopy) session.stream.out.begin('n').end()
+    const sink = session.newSink(describe && !isCopy, rowsMax, () => this.owed.give())
+    const end = portal.state === 'begun' ? await this.fetchMore(portal, rowsMax, sink) : await session.runStatement(statement, argumentsOf(portal, rowsMax), sink)
+    this.owed.give()
+    if (describe && !isCopy && !sink.hasRows) session.stream.out.begin('n').end()
+    portal.state = end.kind === 'suspended' ? 'begun' : 'finished'
+    portal.hasRows ||= sink.hasRows
+    if (end.kind === 'complete') portal.tag = end.tag
+    if (end.kind !== 'complete' || !sink.isFull) return end
+    // No server keeps the other rows for the client: this session does.
+    portal.state = 'begun'
+    portal.held = sink.held
+    return { kind: 'suspended' }
+  }
+
+  private giveHeld(portal: Portal, rowsMax: number): StatementEnd {
+    const held = portal.held ?? []
+    const rows = held.splice(0, rowsMax > 0 ? rowsMax : held.length)
+    for (const row of rows) this.session.stream.out.frame(Backend.dataRow, row, 0, row.length)
+    if (rowsMax > 0 && rows.length === rowsMax) return { kind: 'suspended' }
+    portal.state = 'finished'
+    return { kind: 'complete', tag: withCount(portal.tag, rows.length) }
   }
 
   /** The next rows of a portal that was suspended: it waits on the connection of a participant. */
@@ -239,7 +326,7 @@ export class ExtendedProtocol {
       if (!participant.portals.has(portal.serverName)) continue
       return runStatement(participant.connection, { prelude: [], text: '', portal: portal.serverName, rowsMax }, sink)
     }
-    throw new SqlError('34000', 'the portal is gone')
+    throw new SqlError('34000', `portal "${portal.name}" does not exist`)
   }
 
   /**
@@ -252,24 +339,4 @@ export class ExtendedProtocol {
     const next = session.stream.peekNow() ?? (await session.stream.peek())
     if (next?.type !== Frontend.sync || rowsMax > 0) session.transaction.begin('implicit')
   }
-}
-
-function argumentsOf(portal: Portal, rowsMax: number): Arguments {
-  return { types: portal.prepared.types, bind: portal.bind, keep: true, portal: rowsMax > 0 ? portal.serverName : '', rowsMax }
-}
-
-const counts = new WeakMap<Statement, number>()
-
-/** The highest parameter number in a statement. */
-export function parameterCount(statement: Statement): number {
-  const known = counts.get(statement)
-  if (known !== undefined) return known
-  // PREPARE's own parameters are those of the statement in it.
-  if (statement.node.PrepareStmt !== undefined) return 0
-  let most = 0
-  walk(statement.node, (tree, key) => {
-    if (key === 'ParamRef') most = Math.max(most, (tree.number as number | undefined) ?? 0)
-  })
-  counts.set(statement, most)
-  return most
 }

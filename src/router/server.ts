@@ -9,7 +9,7 @@ import { settingsChange } from '../transaction/settings.ts'
 import { ClientStream } from './client-stream.ts'
 import type { Services } from './services.ts'
 import { Session } from './session.ts'
-import { readStartUp, startUpSettings } from './start-up.ts'
+import { newestMinor, readStartUp, startUpSettings } from './start-up.ts'
 
 interface Client {
   readonly session: Session
@@ -61,14 +61,17 @@ export class RouterServer {
     this.sockets.add(socket)
     const stopTimer = this.services.clock.after(limits.startupMsMax, () => socket.destroy())
     let buffer: Buffer = Buffer.alloc(0)
+    const declined = new Set<'tls' | 'gssapi'>()
     const onData = (chunk: Buffer) => {
       buffer = buffer.length === 0 ? chunk : Buffer.concat([buffer, chunk])
       try {
-        for (let packet = readStartUp(buffer); packet !== undefined; packet = readStartUp(buffer)) {
+        for (let packet = readStartUp(buffer, declined); packet !== undefined; packet = readStartUp(buffer, declined)) {
           buffer = buffer.subarray(packet.length)
           const { request } = packet
-          if (request.kind === 'encryption') socket.write('N')
-          else if (request.kind === 'cancel') {
+          if (request.kind === 'encryption') {
+            declined.add(request.method)
+            socket.write('N')
+          } else if (request.kind === 'cancel') {
             this.cancel(request.pid, request.secret)
             socket.end()
             return
@@ -106,9 +109,11 @@ export class RouterServer {
     const pid = this.nextPid++
     try {
       const session = await this.openSession(stream, minor, parameters)
-      const secret = Buffer.from(this.services.clock.randomHex(4), 'hex')
+      // Since protocol 3.2 a key is as long as it needs to be not to be guessed.
+      const secret = Buffer.from(this.services.clock.randomHex(minor >= 2 ? 32 : 4), 'hex')
       session.isDatabaseInUse = (database) => [...this.clients.values()].some((client) => client.session.database === database)
       this.clients.set(pid, { session, secret })
+      session.news.tell(false)
       stream.out.begin('K').int32(pid).bytes(secret).end()
       session.readyForQuery()
       await session.run()
@@ -128,12 +133,13 @@ export class RouterServer {
     if (parameters.has('replication') && parameters.get('replication') !== 'false') throw new SqlError('0A000', 'replication connections are not supported')
     const database = parameters.get('database') ?? user
     const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'))
-    if (minor > 0 || unknown.length > 0) {
-      stream.out.begin('v').int32(0).int32(unknown.length)
+    if (minor > newestMinor || unknown.length > 0) {
+      stream.out.begin('v').int32((3 << 16) + Math.min(minor, newestMinor)).int32(unknown.length)
       for (const name of unknown) stream.out.cstring(name)
       stream.out.end()
     }
     const initialSettings = startUpSettings(parameters)
+    stream.out.begin('R').int32(0).end()
     const connection = await services.pool.take(services.catalog, database, user)
     try {
       const change = settingsChange(connection.settings, initialSettings)
@@ -142,7 +148,6 @@ export class RouterServer {
       connection.settings = initialSettings
       await services.store.get(database)
       const { rows } = await query(connection, 'SHOW search_path')
-      stream.out.begin('R').int32(0).end()
       const session = new Session(services, stream, { database, user, initialSettings, searchPath: rows[0]?.[0] ?? '' })
       for (const [name, value] of connection.reported) session.reportParameter(name, value)
       return session

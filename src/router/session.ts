@@ -5,7 +5,7 @@
  * statements and portals, and run them at Execute. An error inside a batch skips to its Sync. What holds a server
  * connection between messages is only an open transaction (transaction.ts).
  */
-import { asSqlError, SqlError } from '../base/errors.ts'
+import { asSqlError, shiftPosition, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { Arguments, ExecutionContext } from '../executor/context.ts'
@@ -30,10 +30,13 @@ import type { ServerAddress } from '../catalog/server-address.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Settings } from '../transaction/settings.ts'
 import { Transaction } from '../transaction/transaction.ts'
+import { ClientNews } from './client-news.ts'
 import { ClientSink } from './client-sink.ts'
 import type { ClientMessage, ClientStream } from './client-stream.ts'
 import { checkGarbage } from './client-stream.ts'
 import { ExtendedProtocol } from './extended-protocol.ts'
+import { callFunction } from './function-call.ts'
+import { refuseParameters } from './parameters.ts'
 import { planKey } from './plan-cache.ts'
 import type { Services } from './services.ts'
 import { readSearchPath } from './statements/settings.ts'
@@ -61,6 +64,7 @@ export class Session {
   readonly initialSettings: ReadonlyMap<string, string>
   readonly temporary = new Set<string>()
   readonly extended: ExtendedProtocol
+  readonly news: ClientNews
   /** Cursors: which server each is on. */
   readonly cursors = new Map<string, { server: number; hold: boolean; declaredAt: number }>()
   searchPathSetting: string
@@ -71,7 +75,6 @@ export class Session {
   /** Statements of a DO block run again: what the shell says of them has been told. */
   replaying = false
   private temporaryTouched = false
-  private readonly reported = new Map<string, string>()
   private failedBatch = false
   /** How often the client has been told that the next query may come. */
   private answered = 0
@@ -93,7 +96,9 @@ export class Session {
     this.initialSettings = options.initialSettings
     this.transaction = new Transaction(services.pool, options.database, options.user, services.commit)
     this.transaction.settings = options.initialSettings
+    this.transaction.onReported = (name, value) => this.reportParameter(name, value)
     this.extended = new ExtendedProtocol(this)
+    this.news = new ClientNews(stream)
     services.transactions.add(this.transaction)
     stream.onEnd = () => this.transaction.cancel()
   }
@@ -122,7 +127,7 @@ export class Session {
         if (message === undefined || message.type === Frontend.terminate) return
         checkGarbage(message)
         this.working = true
-        if (message.type === Frontend.query) await this.simpleQuery(message)
+        if (message.type === Frontend.query && !this.failedBatch) await this.simpleQuery(message)
         else await this.extendedMessage(message)
       }
     } catch (error) {
@@ -196,16 +201,22 @@ export class Session {
     this.sequenceValues.set(sequence, value)
   }
 
-  newSink(wantsDescription: boolean): ClientSink {
-    return new ClientSink(this.stream, wantsDescription, (name, value) => this.reportParameter(name, value))
+  newSink(wantsDescription: boolean, rowsMax = 0, onBound?: () => void): ClientSink {
+    return new ClientSink(this.stream, wantsDescription, (name, value) => this.reportParameter(name, value), rowsMax, onBound)
   }
 
-  /** ParameterStatus, told to the client when it is news. */
+  /** What a server reports of itself (ParameterStatus). */
   reportParameter(name: string, value: string): void {
     if (name === 'search_path') this.searchPathSetting = value
-    if (this.reported.get(name) === value) return
-    this.reported.set(name, value)
-    this.stream.out.begin('S').cstring(name).cstring(value).end()
+    this.news.parameter(name, value)
+  }
+
+  /** A client between two messages hears of it at once. */
+  notify(payload: Buffer): void {
+    this.news.notification(payload)
+    if (this.working) return
+    this.news.tell(this.transaction.active)
+    this.stream.scheduleFlush()
   }
 
   notice(code: string, message: string, severity = 'NOTICE', more: { hint?: string; detail?: string } = {}): void {
@@ -217,56 +228,86 @@ export class Session {
     this.working = false
     const { transaction } = this
     const status = transaction.state !== 'block' ? 'I' : transaction.failed ? 'E' : 'T'
+    if (!transaction.active) this.extended.closePortals()
+    this.news.tell(transaction.active)
     this.stream.out.begin('Z').string(status).end()
     this.stream.scheduleFlush()
   }
 
   private async extendedMessage(message: ClientMessage): Promise<void> {
     if (message.type === Frontend.sync) {
-      await this.endOfBatch()
+      await this.endOfBatch(message)
       return
     }
     if (this.failedBatch) return
+    if (message.type === Frontend.functionCall) {
+      await this.functionCall(message)
+      return
+    }
     try {
       await this.extended.handle(message)
     } catch (error) {
-      if (error instanceof SqlError && error.fields.severity === 'FATAL') throw error
-      await this.reportError(error)
-      if (message.type === Frontend.functionCall) this.readyForQuery()
-      else this.failedBatch = true
+      await this.messageFailed(error)
+      this.failedBatch = true
     }
   }
 
-  /** Sync: what the batch did outside of BEGIN is committed now. */
-  private async endOfBatch(): Promise<void> {
-    this.failedBatch = false
+  /** Tells of an error that the session survives. */
+  private async messageFailed(error: unknown): Promise<void> {
+    if (error instanceof SqlError && error.fields.severity === 'FATAL') throw error
+    await this.reportError(error)
+  }
+
+  private async functionCall({ payload }: ClientMessage): Promise<void> {
     try {
+      await this.extended.settle()
+      await callFunction(payload, this)
       if (this.transaction.state === 'implicit') await this.commit()
     } catch (error) {
-      await this.reportError(error)
+      await this.messageFailed(error)
     }
-    if (!this.transaction.active) this.extended.closePortals()
+    this.readyForQuery()
+  }
+
+  /** Sync: what the batch did outside of BEGIN is committed now. */
+  private async endOfBatch({ payload }: ClientMessage): Promise<void> {
+    this.failedBatch = false
+    try {
+      if (payload.length > 0) throw new SqlError('08P01', 'invalid message format')
+      await this.extended.settle()
+      if (this.transaction.state === 'implicit') await this.commit()
+    } catch (error) {
+      await this.messageFailed(error)
+    }
     this.readyForQuery()
   }
 
   private async simpleQuery(message: ClientMessage): Promise<void> {
-    this.failedBatch = false
-    this.extended.forgetUnnamed()
     try {
+      await this.extended.settle()
+      this.extended.forgetUnnamed()
       const text = readQuery(message.payload)
       const statements = this.services.plans.parse(text)
       if (statements.length === 0) this.stream.out.begin('I').end()
       for (const statement of statements) {
         if (statements.length > 1 && !this.transaction.active) this.transaction.begin('implicit')
-        const sink = this.newSink(true)
-        const end = await this.runStatement(statement, noArguments, sink)
-        this.complete(end)
+        await this.simpleStatement(statement)
       }
       if (this.transaction.state === 'implicit') await this.commit()
     } catch (error) {
-      await this.reportError(error)
+      await this.messageFailed(error)
     }
     this.readyForQuery()
+  }
+
+  private async simpleStatement(statement: Statement): Promise<void> {
+    try {
+      const sink = this.newSink(true)
+      if (!this.transaction.failed) refuseParameters(statement)
+      this.complete(await this.runStatement(statement, noArguments, sink))
+    } catch (error) {
+      throw shiftPosition(asReported(error), statement.offset ?? 0)
+    }
   }
 
   complete(end: StatementEnd): void {
@@ -278,9 +319,9 @@ export class Session {
 
   /** Tells the client, and aborts the transaction as PostgreSQL would. */
   async reportError(given: unknown): Promise<void> {
-    const error = given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given
-    const sqlError = this.asReported(asSqlError(error))
-    if (sqlError.code === 'XX000') this.services.log.warn(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    const sqlError = this.asVictim(asReported(given))
+    this.extended.fail(sqlError)
+    if (sqlError.code === 'XX000') this.services.log.warn(given instanceof Error ? (given.stack ?? given.message) : String(given))
     if (this.transaction.state === 'implicit') await this.rollback()
     else if (this.transaction.state === 'block' && !this.transaction.failed) await this.transaction.fail()
     writeErrorFields(this.stream.out, 'E', sqlError.fields)
@@ -288,7 +329,7 @@ export class Session {
   }
 
   /** A transaction that was cancelled to end a deadlock is told so. */
-  private asReported(error: SqlError): SqlError {
+  private asVictim(error: SqlError): SqlError {
     if (!this.transaction.isVictim || error.code !== '57014') return error
     this.transaction.isVictim = false
     return new SqlError('40P01', 'deadlock detected', {
@@ -321,8 +362,8 @@ export class Session {
   }
 
   /** A failed transaction takes nothing but its end. */
-  checkNotFailed(statement: Statement): void {
-    if (!this.transaction.failed || runSessionStatement.allowedWhenFailed(statement)) return
+  checkNotFailed(statement: Statement | undefined): void {
+    if (!this.transaction.failed || (statement !== undefined && runSessionStatement.allowedWhenFailed(statement))) return
     throw new SqlError('25P02', 'current transaction is aborted, commands ignored until end of transaction block')
   }
 
@@ -365,7 +406,7 @@ export class Session {
     return this.services.plans.plan(planKey(statement.source.text, snapshot, context.searchPath, types), () => planStatement(statement, context))
   }
 
-  private checkReadOnly(plan: QueryPlan): void {
+  checkReadOnly(plan: QueryPlan): void {
     if (!this.transaction.readOnlyNow || !planWrites(plan)) return
     if (plan.kind === 'catalog' || plan.kind === 'gather') {
       const call = /\b(nextval|setval)\s*\(/i.exec(plan.text)?.[1]
@@ -375,4 +416,9 @@ export class Session {
     const verb = plan.kind.startsWith('insert') ? 'INSERT' : 'this statement'
     throw new SqlError('25006', `cannot execute ${verb} in a read-only transaction`)
   }
+}
+
+/** Anything thrown while a statement ran, as the error to tell. */
+function asReported(given: unknown): SqlError {
+  return asSqlError(given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given)
 }

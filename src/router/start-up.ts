@@ -6,29 +6,33 @@ import { checkValue } from './statements/settings.ts'
 import { PayloadReader } from '../protocol/frontend-reader.ts'
 
 export type StartUpRequest =
-  | { readonly kind: 'encryption' }
+  | { readonly kind: 'encryption'; readonly method: 'tls' | 'gssapi' }
   | { readonly kind: 'cancel'; readonly pid: number; readonly secret: Buffer }
   | { readonly kind: 'start'; readonly minor: number; readonly parameters: ReadonlyMap<string, string> }
+
+/** The newest minor version of protocol 3 that the router speaks (PostgreSQL 18). */
+export const newestMinor = 2
 
 const sslRequest = 80877103
 const gssRequest = 80877104
 const cancelRequest = 80877102
 
-/** The first packet of a connection if it is whole. Throws SqlError for what no client sends. */
-export function readStartUp(buffer: Buffer): { request: StartUpRequest; length: number } | undefined {
+/** The first packet of a connection if it is whole; each kind of encryption is asked for once. Throws SqlError for what no client sends. */
+export function readStartUp(buffer: Buffer, declined: ReadonlySet<'tls' | 'gssapi'>): { request: StartUpRequest; length: number } | undefined {
   if (buffer.length < 4) return undefined
   const length = buffer.readInt32BE(0)
   if (length < 8 || length > limits.startupBytesMax) throw new SqlError('08P01', 'invalid length of startup packet', { severity: 'FATAL' })
   if (buffer.length < length) return undefined
   const code = buffer.readInt32BE(4)
   const rest = buffer.subarray(8, length)
-  if (code === sslRequest || code === gssRequest) return { request: { kind: 'encryption' }, length }
+  const asked = code === sslRequest ? 'tls' : code === gssRequest ? 'gssapi' : undefined
+  if (asked !== undefined && !declined.has(asked)) return { request: { kind: 'encryption', method: asked }, length }
   if (code === cancelRequest) {
     if (rest.length < 8) throw new SqlError('08P01', 'invalid cancel request', { severity: 'FATAL' })
     return { request: { kind: 'cancel', pid: rest.readInt32BE(0), secret: Buffer.from(rest.subarray(4)) }, length }
   }
   if (code >> 16 !== 3) {
-    throw new SqlError('0A000', `unsupported frontend protocol ${code >> 16}.${code & 0xffff}: server supports 3.0 to 3.0`, { severity: 'FATAL' })
+    throw new SqlError('0A000', `unsupported frontend protocol ${code >> 16}.${code & 0xffff}: server supports 3.0 to 3.${newestMinor}`, { severity: 'FATAL' })
   }
   const reader = new PayloadReader(rest)
   const parameters = new Map<string, string>()

@@ -2,12 +2,14 @@
 import { loadModule, parsePlPgSQLSync, parseSync } from 'libpg-query'
 import { SqlError } from '../base/errors.ts'
 import type { AnyNode } from './ast.ts'
-import { SourceText } from './source-text.ts'
+import { characterCount, SourceText } from './source-text.ts'
 
 export interface Statement {
   /** This statement alone, without what stands before and after it in the text it came in. */
   readonly source: SourceText
   readonly node: AnyNode
+  /** How many characters stand before it in the text it came in. */
+  readonly offset?: number
 }
 
 /** Must have resolved before anything is parsed. */
@@ -20,8 +22,9 @@ export function parseStatements(text: string): Statement[] {
   if (tree.length === 1 && only?.stmt !== undefined) return [{ source: new SourceText(text), node: only.stmt }]
   const whole = new SourceText(text)
   return tree.map(({ stmt_location = 0, stmt_len }) => {
-    const source = whole.slice(stmt_location, stmt_len === undefined || stmt_len === 0 ? whole.length : stmt_location + stmt_len)
-    return { source, node: parseOne(source.text) }
+    const end = stmt_len === undefined || stmt_len === 0 ? whole.length : stmt_location + stmt_len
+    const source = whole.slice(stmt_location, end)
+    return { source, node: parseOne(source.text), offset: characterCount(whole.between(0, end)) - characterCount(source.text) }
   })
 }
 
@@ -59,8 +62,7 @@ function asSyntaxError(error: unknown, text: string): SqlError {
   }
   const { message, sqlDetails } = error as Error & { sqlDetails?: { message: string; cursorPosition: number } }
   if (sqlDetails === undefined) return new SqlError('XX000', `parser failed: ${message}`)
-  // The parser counts bytes, PostgreSQL tells clients characters, from one.
-  const position = Buffer.from(text).subarray(0, sqlDetails.cursorPosition).toString().length + 1
+  // The parser counts characters from zero, PostgreSQL tells them from one.
   const end = /at end of input$/.test(sqlDetails.message)
-  return new SqlError('42601', sqlDetails.message, { position: String(end ? text.length + 1 : position) })
+  return new SqlError('42601', sqlDetails.message, { position: String(end ? characterCount(text) + 1 : sqlDetails.cursorPosition + 1) })
 }

@@ -74,6 +74,11 @@ export class SourceText {
   }
 }
 
+/** PostgreSQL's positions count characters; a string of JavaScript has two units for those past the basic plane. */
+export function characterCount(text: string): number {
+  return /[\ud800-\udbff]/.test(text) ? [...text].length : text.length
+}
+
 function toBytes(text: string): string {
   // A string without characters past 0x7f is its own byte form.
   return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text).toString('latin1')

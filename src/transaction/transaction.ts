@@ -92,6 +92,8 @@ export class Transaction {
   readonly inUse = new Set<Connection>()
   /** What runs for this session on a connection that others use too. */
   sharedUse: SharedUse | undefined
+  /** Hears what settings are again when a transaction that changed some has ended, or gone back. */
+  onReported: (name: string, value: string) => void = () => undefined
   /** A catalog connection that the session keeps: it holds its temporary tables, locks or LISTENs. */
   pinned: Connection | undefined
   private readonly pool: Pool
@@ -215,6 +217,7 @@ export class Transaction {
         if (participant.told.has(savepoint)) await query(participant.connection, text)
       }),
     )
+    this.reportSettings()
     this.journal = this.journal.slice(0, at + 1)
     this.settings = savepoint.settings
     this.failed = false
@@ -230,6 +233,7 @@ export class Transaction {
     if (savepoint !== undefined) {
       const told = [...this.participants.values()].filter((participant) => participant.told.has(savepoint) && !participant.connection.isLost)
       await Promise.all(told.map(({ connection }) => query(connection, `ROLLBACK TO ${savepoint.text}`).catch(() => connection.close())))
+      this.reportSettings()
       return
     }
     const touched = this.journal.some((entry) => entry.savepoint === undefined)
@@ -325,7 +329,14 @@ export class Transaction {
     return entries.map((entry) => (entry.savepoint === undefined ? entry.text : `SAVEPOINT ${entry.text}`))
   }
 
+  /** The catalog judges all settings, so it is on it that they change back. */
+  private reportSettings(): void {
+    if (!this.journal.some((entry) => entry.savepoint === undefined)) return
+    for (const [name, value] of this.participants.get(catalogId)?.connection.reported ?? []) this.onReported(name, value)
+  }
+
   private letGo(settingsTouched: boolean): void {
+    if (settingsTouched) this.reportSettings()
     for (const { connection } of this.participants.values()) {
       // SET inside a transaction stays, or not, by rules of its own: the next holder sets all anew.
       if (settingsTouched) connection.settings = undefined

@@ -2,6 +2,7 @@
  * COPY. Out: each shard's rows one after the other, or gathered where the format has a head. In: each line to the shard of
  * its key; whatever needs more than that (other formats, defaults, sequences) is read by the catalog and goes on from there.
  */
+import type { SqlErrorFields } from '../../base/errors.ts'
 import { asSqlError, refuse, SqlError } from '../../base/errors.ts'
 import { qualified, quoteIdent } from '../../base/quote.ts'
 import { settleAll } from '../../base/settle-all.ts'
@@ -23,6 +24,7 @@ import { planStatement } from '../../planner/plan-statement.ts'
 import { rowsTable } from '../../planner/plan.ts'
 import { resolveName } from '../../planner/resolve.ts'
 import { renderTimedText } from '../../planner/rewrite.ts'
+import { writeErrorFields } from '../../protocol/error-fields.ts'
 import { Frontend } from '../../protocol/message-types.ts'
 import { readQuery } from '../../protocol/frontend-reader.ts'
 import type { AnyNode, CopyStmt } from '../../sql/ast.ts'
@@ -65,6 +67,7 @@ async function copyOut(statement: Statement, copy: CopyStmt, relation: Relation 
   if (copy.relation !== undefined && relation?.table === undefined) {
     return runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false }, noArguments, sink, context)
   }
+  if (relation !== undefined) checkColumns(relation, columnsOf(relation, copy))
   const text = relation === undefined ? innerQuery(statement) : selectOf(relation, copy)
   const [query] = parseStatements(text)
   if (query?.node.SelectStmt === undefined) throw refuse('COPY of a statement that changes data is not supported across shards')
@@ -132,6 +135,11 @@ function columnsOf(relation: Relation, copy: CopyStmt): string[] {
   return relation.columns.filter((column) => !column.generated).map((column) => column.name)
 }
 
+function checkColumns(relation: Relation, columns: readonly string[]): void {
+  const unknown = columns.find((name) => !relation.columns.some((column) => column.name === name))
+  if (unknown !== undefined) throw new SqlError('42703', `column "${unknown}" of relation "${relation.name}" does not exist`)
+}
+
 const optionNames = (copy: CopyStmt) => (copy.options ?? []).map((option) => (option as AnyNode).DefElem)
 
 function formatOf(copy: CopyStmt): string {
@@ -152,8 +160,7 @@ async function copyIn(statement: Statement, copy: CopyStmt, relation: Relation |
     return pump(input, session)
   }
   const columns = columnsOf(relation, copy)
-  const unknown = columns.find((name) => !relation.columns.some((column) => column.name === name))
-  if (unknown !== undefined) throw new SqlError('42703', `column "${unknown}" of relation "${relation.name}" does not exist`)
+  checkColumns(relation, columns)
   const options = optionNames(copy).filter((option) => option?.defname !== 'freeze')
   const timed = timeDefaults(relation.columns.filter((column) => !columns.includes(column.name)), session.nameContext(context.snapshot, []))
   const omitted = relation.columns.filter((column) => !column.generated && !columns.includes(column.name) && column.default !== undefined)
@@ -183,8 +190,9 @@ async function pump(input: CopyInput, session: Session): Promise<StatementEnd> {
       if (input.connection.isCongested) await input.connection.drained()
     }
   } catch (error) {
-    await failCopy(input, asSqlError(error).message).catch(() => undefined)
-    throw error
+    const reason = error instanceof CopyFailed ? error.reason : asSqlError(error).message
+    const serverError = await failCopy(input, reason).then(() => undefined, (failure: unknown) => (failure instanceof StatementFailure ? failure.error : undefined))
+    throw error instanceof CopyFailed ? (serverError ?? error) : error
   }
   try {
     return await endCopy(input)
@@ -213,10 +221,24 @@ async function routeLines(target: { relation: Relation; markers: readonly string
     lines.end()
   } catch (error) {
     await router.abort(asSqlError(error).message)
-    throw error
+    throw error instanceof CopyFailed ? error.atLine(target.relation.name, router.lines + 1) : error
   }
   await router.finish()
   return { kind: 'complete', tag: `COPY ${router.count}` }
+}
+
+/** CopyFail: the client gives up. */
+class CopyFailed extends SqlError {
+  readonly reason: string
+
+  constructor(reason: string, more: Partial<SqlErrorFields> = {}) {
+    super('57014', `COPY from stdin failed: ${reason}`, more)
+    this.reason = reason
+  }
+
+  atLine(relation: string, line: number): CopyFailed {
+    return new CopyFailed(this.reason, { where: `COPY ${relation}, line ${line}` })
+  }
 }
 
 /** CopyData payloads up to CopyDone. Throws 57014 when the client gives up, 08006 when it is gone. */
@@ -233,12 +255,14 @@ async function* clientData(session: Session): AsyncGenerator<Buffer> {
       case Frontend.copyDone:
         return
       case Frontend.copyFail:
-        throw new SqlError('57014', `COPY from stdin failed: ${readQuery(message.payload)}`)
+        throw new CopyFailed(readQuery(message.payload))
       case Frontend.flush:
       case Frontend.sync:
         break
       default:
-        throw new SqlError('08P01', `unexpected message type ${message.type} during COPY from stdin`, { severity: 'FATAL' })
+        // Where the data ends cannot be known any more: PostgreSQL ends such a session too.
+        writeErrorFields(session.stream.out, 'E', { severity: 'ERROR', code: '08P01', message: `unexpected message type 0x${message.type.toString(16).padStart(2, '0')} during COPY from stdin` })
+        throw new SqlError('08P01', 'terminating connection because protocol synchronization was lost', { severity: 'FATAL' })
     }
   }
 }

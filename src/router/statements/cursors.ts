@@ -6,10 +6,14 @@ import { gatherRows } from '../../executor/gather.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { catalogText, oneShardText } from '../../executor/transaction-time.ts'
+import type { StatementEnd } from '../../executor/statement-exchange.ts'
+import { runStatement } from '../../executor/statement-exchange.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { findKeyword } from '../../sql/scanner.ts'
+import type { ClientSink } from '../client-sink.ts'
+import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
 
 const cursorHold = 0x20 // CURSOR_OPT_HOLD (parsenodes.h)
@@ -19,16 +23,16 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
   const name = node?.portalname ?? ''
   const hold = ((node?.options ?? 0) & cursorHold) !== 0
   const { transaction } = session
-  if (!hold && transaction.state !== 'block') throw new SqlError('25P01', 'DECLARE CURSOR can only be used in transaction blocks')
-  if (session.cursors.has(name)) throw new SqlError('42P03', `cursor "${name}" already exists`)
+  if (!hold && !transaction.active) throw new SqlError('25P01', 'DECLARE CURSOR can only be used in transaction blocks')
+  if (session.cursors.has(name) || session.extended.hasPortal(name)) throw new SqlError('42P03', `cursor "${name}" already exists`)
   const { source } = statement
   const keyword = findKeyword(source.raw, 'for')
   const [query] = parseStatements(source.between(keyword?.end ?? 0, source.length))
   if (query === undefined) throw refuse('cannot read the query of the cursor')
-  const head = `${source.between(0, keyword?.end ?? 0)} `
+  const head = source.between(0, keyword?.end ?? 0)
   const snapshot = await session.currentSnapshot()
   const { plan } = planStatement(query, session.nameContext(snapshot, args.types), hold ? 'catalog' : 'one-server')
-  const context = session.executionContext(snapshot)
+  const context = session.executionContext(snapshot, source.text)
   return withTransaction(context, async () => {
     if (plan.kind === 'one-shard') {
       const { route, markers } = plan
@@ -36,7 +40,7 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
       const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, args, context) : undefined
       const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
       session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength })
-      return runOnServer(serverById(context, server), { text: head + (await oneShardText(plan, bucket, server, context)), markers, writes: false }, own(args), sink, context)
+      return runOnServer(serverById(context, server), { text: joined(head, await oneShardText(plan, bucket, server, context)), markers, writes: false }, own(args), sink, context)
     }
     let text = plan.kind === 'catalog' ? await catalogText(plan, context) : ''
     if (plan.kind === 'gather') {
@@ -47,7 +51,7 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
       text = renamed(await catalogText(plan, context))
     }
     session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength })
-    const declared = { text: head + text, markers: [], writes: false, cannotPrepare: true, pins: hold }
+    const declared = { text: joined(head, text), markers: [], writes: false, cannotPrepare: true, pins: hold }
     return runOnServer(session.services.catalog, declared, own(args), sink, context)
   })
 }
@@ -71,9 +75,25 @@ export const closeCursor: Handler = async (statement, args, sink, session) => {
     return { kind: 'complete', tag: 'CLOSE CURSOR ALL' }
   }
   const cursor = session.cursors.get(name)
+  if (cursor === undefined && (await session.extended.closePortal(name))) return { kind: 'complete', tag: 'CLOSE CURSOR' }
   if (cursor === undefined) throw new SqlError('34000', `cursor "${name}" does not exist`)
   session.cursors.delete(name)
   return close(cursor.server)
+}
+
+/** Positions in the joined text must be those in the client's. */
+const joined = (head: string, query: string) => (/^[\s(]/.test(query) ? head + query : `${head} ${query}`)
+
+/** A cursor is a portal too: Execute gives its next rows. */
+export async function executeCursor(name: string, rowsMax: number, sink: ClientSink, session: Session): Promise<StatementEnd> {
+  const { transaction } = session
+  const server = serverById(session.executionContext(await session.currentSnapshot()), session.cursors.get(name)?.server ?? 0)
+  const lease = await transaction.lease(server)
+  try {
+    return await runStatement(lease.connection, { prelude: lease.prelude, text: '', portal: name, rowsMax }, sink)
+  } finally {
+    transaction.release(lease)
+  }
 }
 
 /** DECLARE takes the parameters of its query; it gives no rows itself. */

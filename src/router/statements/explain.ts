@@ -25,7 +25,7 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
   const head = source.between(0, queryStart(source.raw))
   const [query] = parseStatements(source.between(queryStart(source.raw), source.length))
   const snapshot = await session.currentSnapshot()
-  const context = session.executionContext(snapshot)
+  const context = session.executionContext(snapshot, source.text)
   const planned = query !== undefined && isDataStatement(query) ? session.plan(query, args.types, snapshot).plan : undefined
   const analyze = options.some((option) => option.DefElem?.defname === 'analyze')
   if (analyze && (planned === undefined || !/^(one-shard|scatter|gather|catalog)$/.test(planned.kind))) {
@@ -63,7 +63,7 @@ async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, cont
   const explainOn = async (id: number, text: string, markers: readonly string[], writes: boolean): Promise<string[]> => {
     const rows = new RowsSink()
     const server = serverById(context, id)
-    await runOnServer(server, { text: `${head} ${text}`, markers, writes: writes && analyze }, noArguments, rows, context)
+    await runOnServer(server, { text: /^[\s(]/.test(text) ? head + text : `${head} ${text}`, markers, writes: writes && analyze }, noArguments, rows, context)
     return [`${server.name}:`, ...rows.rows.map((row) => `  ${readDataRow(row, 0)[0]?.toString() ?? ''}`)]
   }
   if (plan.kind === 'one-shard') {

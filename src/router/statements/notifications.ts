@@ -8,10 +8,7 @@ export const listen: Handler = async (statement, args, sink, session) => {
   const end = await runOnServer(session.services.catalog, { text, markers: [], writes: false, pins: true, cannotPrepare: true }, args, sink, context)
   const { pinned } = session.transaction
   if (pinned !== undefined) {
-    pinned.onNotification = (payload) => {
-      session.stream.out.frame(0x41, payload, 0, payload.length)
-      session.stream.scheduleFlush()
-    }
+    pinned.onNotification = (payload) => session.notify(payload)
   }
   return end
 }

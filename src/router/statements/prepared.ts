@@ -1,5 +1,5 @@
 /** SQL's PREPARE, EXECUTE and DEALLOCATE: the same statements as the extended protocol's, by name. */
-import { refuse, SqlError } from '../../base/errors.ts'
+import { asSqlError, refuse, shiftPosition, SqlError } from '../../base/errors.ts'
 import { noArguments } from '../../executor/context.ts'
 import { RowsSink } from '../../executor/result-sink.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
@@ -7,6 +7,7 @@ import { readDataRow } from '../../protocol/row-description.ts'
 import type { AnyNode } from '../../sql/ast.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { findKeyword, tokensWithDepth } from '../../sql/scanner.ts'
+import { characterCount } from '../../sql/source-text.ts'
 import { describeStatement } from '../describe-statement.ts'
 import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
@@ -20,7 +21,9 @@ export const prepare: Handler = async (statement, _args, _sink, session) => {
   const [query, ...more] = parseStatements(source.between(as?.end ?? 0, source.length))
   if (query === undefined || more.length > 0) throw refuse('cannot read the statement to prepare')
   const types = node?.argtypes === undefined ? [] : await typeOids(argumentTexts(source.raw.slice(0, as?.start)), session)
-  const description = await describeStatement(session, query, types)
+  const description = await describeStatement(session, query, types).catch((error: unknown) => {
+    throw shiftPosition(asSqlError(error), characterCount(source.between(0, as?.end ?? 0)))
+  })
   session.extended.addStatement(name, query, description)
   return { kind: 'complete', tag: 'PREPARE' }
 }

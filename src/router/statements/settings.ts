@@ -1,6 +1,7 @@
 /** SET, RESET, SHOW, set_config, DISCARD: run once on the catalog, which judges the value, and then follow the session. */
 import { refuse, SqlError } from '../../base/errors.ts'
-import { quoteLiteral } from '../../base/quote.ts'
+import { quoteIdent, quoteLiteral } from '../../base/quote.ts'
+import type { Arguments } from '../../executor/context.ts'
 import { noArguments } from '../../executor/context.ts'
 import { NullSink, RowsSink } from '../../executor/result-sink.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
@@ -12,7 +13,7 @@ import type { Settings } from '../../transaction/settings.ts'
 import { withSetting } from '../../transaction/settings.ts'
 import type { Handler } from './run-statement.ts'
 import type { Session } from '../session.ts'
-import { readModes } from './transaction-control.ts'
+import { changeModes, readModes } from './transaction-control.ts'
 
 const done = (tag: string): StatementEnd => ({ kind: 'complete', tag })
 /** What changes the meaning of unqualified names. */
@@ -62,12 +63,7 @@ function setTransaction(node: VariableSetStmt, session: Session): StatementEnd {
     session.notice('25P01', 'SET TRANSACTION can only be used in transaction blocks', 'WARNING')
     return done('SET')
   }
-  const modes = readModes((node.args ?? []) as AnyNode[])
-  if (transaction.participants.size > 0 && modes.isolation !== undefined) {
-    throw new SqlError('25001', 'SET TRANSACTION ISOLATION LEVEL must be called before any query')
-  }
-  transaction.addModes(modes)
-  if (transaction.participants.size > 0 && modes.text !== '') transaction.note(`SET TRANSACTION ${modes.text}`, undefined)
+  changeModes(session, readModes((node.args ?? []) as AnyNode[]))
   return done('SET')
 }
 
@@ -154,22 +150,34 @@ export const runSetConfig: Handler = async (statement, args, sink, session) => {
   const calls = (select.targetList ?? []).map((target) => ((target as AnyNode).ResTarget?.val as AnyNode | undefined)?.FuncCall as FuncCall | undefined)
   if (!calls.some((call) => names(call?.funcname as AnyNode[] | undefined).at(-1) === 'set_config')) return undefined
   const [call] = calls
-  const [name, value, isLocal] = (call?.args ?? []).map((arg) => constantText(arg as AnyNode))
+  const [name, value, isLocal] = (call?.args ?? []).map((arg) => constantText(arg as AnyNode, args))
   if (calls.length !== 1 || select.fromClause !== undefined || name === undefined || value === undefined || isLocal === undefined) {
     throw refuse('set_config is supported alone, with constants', 'Use SET.')
   }
   checkValue(name.toLowerCase(), value)
-  const local = isLocal === 't' || isLocal === 'true'
+  const local = /^(t|true|on|yes|y|1)$/i.test(isLocal)
   const key = name.toLowerCase()
   const quoted = key.split('.').map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
   const list = key === 'search_path' ? value.split(',').map((part) => part.trim()).map((part) => (part.startsWith('"') ? part : quoteLiteral(part))).join(', ') : quoteLiteral(value)
   const { transaction } = session
   if (!local || transaction.active) await apply(session, `SET ${local ? 'LOCAL ' : ''}${quoted} = ${value === '' ? "''" : list}`, key, local, 'set', false)
   const context = session.executionContext(await session.currentSnapshot())
-  return runOnServer(session.services.catalog, { text: `SELECT ${quoteLiteral(value)}::text AS set_config`, markers: [], writes: false }, args, sink, context)
+  const column = (select.targetList?.[0] as AnyNode | undefined)?.ResTarget?.name ?? 'set_config'
+  const own = { ...args, types: [], bind: { ...args.bind, parameterFormats: [], values: [] }, keep: false }
+  return runOnServer(session.services.catalog, { text: `SELECT ${quoteLiteral(value)}::text AS ${quoteIdent(column)}`, markers: [], writes: false }, own, sink, context)
 }
 
-function constantText(node: AnyNode): string | undefined {
+/** A constant, or a parameter that came as text (whose binary form is the same). */
+function constantText(node: AnyNode, args: Arguments): string | undefined {
+  const type = names(node.TypeCast?.typeName?.names as AnyNode[] | undefined).at(-1) ?? ''
+  if (/^(text|varchar|bool)$/.test(type)) return constantText(node.TypeCast?.arg as AnyNode, args)
+  if (node.ParamRef !== undefined) {
+    const index = (node.ParamRef.number ?? 0) - 1
+    const value = args.bind.values[index]
+    const isBinaryBoolean = value?.length === 1 && (value[0] === 0 || value[0] === 1)
+    if (isBinaryBoolean) return value[0] === 1 ? 't' : 'f'
+    return value?.toString()
+  }
   const constant = node.A_Const
   if (constant?.sval !== undefined) return constant.sval.sval ?? ''
   if (constant?.boolval !== undefined) return constant.boolval.boolval === true ? 't' : 'f'

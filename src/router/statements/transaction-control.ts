@@ -21,7 +21,9 @@ export const runTransactionStatement: Handler = async (statement, _args, _sink, 
         session.notice('25001', 'there is already a transaction in progress', 'WARNING')
         return done(tag)
       }
-      if (transaction.state === 'none') transaction.begin('block', readModes((node.options ?? []) as AnyNode[]))
+      const modes = readModes((node.options ?? []) as AnyNode[])
+      if (transaction.state === 'none') transaction.begin('block', modes)
+      else changeModes(session, modes)
       transaction.state = 'block'
       return done(tag)
     }
@@ -43,12 +45,21 @@ export const runTransactionStatement: Handler = async (statement, _args, _sink, 
       requireSavepoint(session, node.savepoint_name ?? '')
       await transaction.rollbackTo(node.savepoint_name ?? '')
       for (const [name, cursor] of session.cursors) if (cursor.declaredAt >= transaction.journalLength) session.cursors.delete(name)
+      session.extended.closePortals(transaction.journalLength)
       if (session.schemaChanged) await reloadTransactionSnapshot(session)
       await session.afterRollbackTo()
       return done('ROLLBACK')
     default:
       throw refuse('prepared transactions are used by pgherd itself', 'Use BEGIN and COMMIT: a commit over several shards is atomic.')
   }
+}
+
+/** SET TRANSACTION, or BEGIN behind other statements of a text: the transaction has begun already. */
+export function changeModes({ transaction }: Session, modes: TransactionModes): void {
+  const hasBegun = transaction.participants.size > 0
+  if (hasBegun && modes.isolation !== undefined) throw new SqlError('25001', 'SET TRANSACTION ISOLATION LEVEL must be called before any query')
+  transaction.addModes(modes)
+  if (hasBegun && modes.text !== '') transaction.note(`SET TRANSACTION ${modes.text}`, undefined)
 }
 
 async function commit(session: Session, chain: boolean): Promise<StatementEnd> {

@@ -86,6 +86,14 @@ export class RawClient {
     return this.answers.splice(0, this.answers.findIndex(({ type }) => type === wanted) + 1)
   }
 
+  /** The one byte that answers an SSLRequest or GSSENCRequest, which is no message. */
+  async untilByte(): Promise<string> {
+    await this.until(() => this.closed || this.buffer.length > 0)
+    const byte = this.buffer.toString('latin1', 0, 1)
+    this.buffer = this.buffer.subarray(1)
+    return byte
+  }
+
   ask(...messages: readonly Buffer[]): Promise<Answer[]> {
     this.send(...messages)
     return this.untilReady()

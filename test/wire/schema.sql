@@ -1,0 +1,12 @@
+CREATE TABLE things (id int PRIMARY KEY, note text, price numeric(8, 2));
+INSERT INTO things SELECT i, 'thing ' || i, i FROM generate_series(1, 20) i;
+CREATE TYPE mood AS ENUM ('sad', 'happy');
+CREATE TABLE moods (id int PRIMARY KEY, mood mood);
+INSERT INTO moods VALUES (1, 'sad'), (2, 'happy');
+CREATE TABLE written (id int PRIMARY KEY, note text);
+CREATE FUNCTION twice(a int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT a * 2';
+CREATE FUNCTION complain(a text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'about %', a USING DETAIL = 'more', HINT = 'less'; RETURN a; END $$;
+CREATE FUNCTION warn(a text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING '%', a USING ERRCODE = '01004'; RETURN a; END $$;
+CREATE FUNCTION raise_division() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM 1/0; RETURN 1; END $$;
+CREATE FUNCTION raise_inside() RETURNS int LANGUAGE plpgsql AS $$ DECLARE i int; BEGIN SELECT 1 + nothing() INTO i; RETURN i; END $$;
+CREATE FUNCTION raise_all_fields() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'own' USING ERRCODE = 'ABCDE', DETAIL = 'd', HINT = 'h', COLUMN = 'c', TABLE = 't', SCHEMA = 's', CONSTRAINT = 'n', DATATYPE = 'y'; END $$;
