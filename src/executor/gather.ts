@@ -1,7 +1,7 @@
 /** Brings rows to the catalog: temporary tables there, filled by COPY from the shards. */
 import { settleAll } from '../base/settle-all.ts'
 import { qualified, quoteIdent } from '../base/quote.ts'
-import type { Fetch } from '../planner/plan.ts'
+import type { Fetch, QueryFetch } from '../planner/plan.ts'
 import { SqlError } from '../base/errors.ts'
 import { formatOf } from '../protocol/frontend-reader.ts'
 import { query } from '../shard/query.ts'
@@ -10,6 +10,7 @@ import { SourceText } from '../sql/source-text.ts'
 import { quoteLiteral } from '../base/quote.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments, serverById } from './context.ts'
+import { fetchQuery } from './query-fetch.ts'
 import { NullSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
 import type { CopyInput } from './statement-exchange.ts'
@@ -19,31 +20,57 @@ import type { Lease } from '../transaction/transaction.ts'
 
 const analyzeRowsMin = 1000
 
+/** What one fetch brought, for EXPLAIN ANALYZE. */
+export interface FetchReport {
+  readonly fetch: Fetch | QueryFetch
+  readonly rows: number
+  readonly milliseconds: number
+}
+
 /** Runs inside a transaction. Gives the translation of the temporary tables' OIDs into the user's tables'. */
-export async function gatherRows(fetches: readonly Fetch[], args: Arguments, context: ExecutionContext): Promise<Translate> {
+export async function gatherRows(
+  fetches: readonly (Fetch | QueryFetch)[],
+  args: Arguments,
+  context: ExecutionContext,
+  report: (part: FetchReport) => void = () => undefined,
+): Promise<Translate> {
   const lease = await catalogParticipant(context)
-  const oids = new Map<number, Fetch>()
+  const origins = new Map<number, Origins>()
   for (const fetch of fetches) {
-    const { temporary, relation } = fetch
-    await commandOn(
-      lease,
-      `DROP TABLE IF EXISTS pg_temp.${temporary}; ` +
-        `CREATE TEMPORARY TABLE ${temporary} ON COMMIT DROP AS SELECT * FROM ${qualified(relation.schema, relation.name)} WITH NO DATA`,
-    )
-    await fill(fetch, lease, args, context)
-    if (fetch.primaryKey.length > 0) {
-      await commandOn(lease, `ALTER TABLE pg_temp.${temporary} ADD PRIMARY KEY (${fetch.primaryKey.map(quoteIdent).join(', ')})`)
-    }
-    const { rows } = await query(lease.connection, `SELECT 'pg_temp.${temporary}'::regclass::oid::int8`)
-    oids.set(Number(rows[0]?.[0]), fetch)
+    const began = context.clock.now()
+    const rows = 'query' in fetch ? await fetchQuery(fetch, lease, args, context) : await fetchTable(fetch, lease, args, context)
+    report({ fetch, rows, milliseconds: context.clock.now() - began })
+    const answer = await query(lease.connection, `SELECT 'pg_temp.${fetch.temporary}'::regclass::oid::int8`)
+    origins.set(Number(answer.rows[0]?.[0]), originsOf(fetch))
   }
   return (fields) =>
     fields.map((field) => {
-      const fetch = oids.get(field.tableOid)
-      if (fetch === undefined) return field
-      const column = fetch.relation.columns[field.columnNumber - 1]
-      return { ...field, tableOid: fetch.relation.oid, columnNumber: column?.number ?? 0 }
+      const columns = origins.get(field.tableOid)
+      if (columns === undefined) return field
+      const { tableOid, number } = columns[field.columnNumber - 1] ?? { tableOid: 0, number: 0 }
+      return { ...field, tableOid, columnNumber: number }
     })
+}
+
+/** The user's table and column that each column of a temporary table is a copy of. */
+type Origins = readonly { readonly tableOid: number; readonly number: number }[]
+
+function originsOf(fetch: Fetch | QueryFetch): Origins {
+  return 'query' in fetch ? fetch.columns : fetch.relation.columns.map((column) => ({ tableOid: fetch.relation.oid, number: column.number }))
+}
+
+async function fetchTable(fetch: Fetch, lease: Lease, args: Arguments, context: ExecutionContext): Promise<number> {
+  const { temporary, relation } = fetch
+  await commandOn(
+    lease,
+    `DROP TABLE IF EXISTS pg_temp.${temporary}; ` +
+      `CREATE TEMPORARY TABLE ${temporary} ON COMMIT DROP AS SELECT * FROM ${qualified(relation.schema, relation.name)} WITH NO DATA`,
+  )
+  const rows = await fill(fetch, lease, args, context)
+  if (fetch.primaryKey.length > 0) {
+    await commandOn(lease, `ALTER TABLE pg_temp.${temporary} ADD PRIMARY KEY (${fetch.primaryKey.map(quoteIdent).join(', ')})`)
+  }
+  return rows
 }
 
 /** The catalog as a participant, its prelude done. Temporary tables in it can't be prepared. */
@@ -61,20 +88,27 @@ async function commandOn(lease: Lease, text: string): Promise<void> {
   await query(lease.connection, text)
 }
 
-async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: ExecutionContext): Promise<void> {
+async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: ExecutionContext): Promise<number> {
   const columns = fetch.columns.map(quoteIdent).join(', ')
   const conditions = fetch.where.map((condition) => withValues(condition, args)).filter((condition) => condition !== undefined)
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.map((condition) => `(${condition})`).join(' AND ')}`
   const { relation } = fetch
   const source = fetch.source ?? `SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}`
   const text = `COPY (${source}) TO STDOUT`
-  const input = await copyInto(lease, `COPY pg_temp.${fetch.temporary} (${columns}) FROM STDIN`)
-  try {
-    await settleAll(
+  return fillByCopy(lease, `pg_temp.${fetch.temporary}`, columns, (input) =>
+    settleAll(
       fetch.shards.map((shard) =>
         runOnServer(serverById(context, shard), { text, markers: fetch.markers, writes: false }, noArguments, new CopySink(input), context),
       ),
-    )
+    ),
+  )
+}
+
+/** `send` sends COPY data; when it fails, so does the COPY. Gives the number of rows. */
+export async function fillByCopy(lease: Lease, table: string, columns: string, send: (input: CopyInput) => Promise<unknown>): Promise<number> {
+  const input = await copyInto(lease, `COPY ${table} (${columns}) FROM STDIN`)
+  try {
+    await send(input)
   } catch (error) {
     await failCopy(input, 'a shard failed').catch(() => undefined)
     throw error
@@ -83,7 +117,8 @@ async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: Execut
     throw failure.error
   })
   const rows = end.kind === 'complete' ? Number(end.tag.split(' ')[1]) : 0
-  if (rows >= analyzeRowsMin) await commandOn(lease, `ANALYZE pg_temp.${fetch.temporary}`)
+  if (rows >= analyzeRowsMin) await commandOn(lease, `ANALYZE ${table}`)
+  return rows
 }
 
 export async function copyInto(lease: Lease, text: string): Promise<CopyInput> {

@@ -56,7 +56,7 @@ export async function inOrder<T>(shards: readonly number[], on: (shard: number) 
   return results
 }
 
-async function shardsFor(plan: ScatterPlan, args: Arguments, context: ExecutionContext): Promise<readonly number[]> {
+export async function shardsFor(plan: Pick<ScatterPlan, 'keys' | 'shards'>, args: Arguments, context: ExecutionContext): Promise<readonly number[]> {
   if (plan.keys === undefined) return plan.shards
   const owners = context.snapshot.groups.get(plan.keys.group)?.owners ?? []
   const shards = new Set<number>()
@@ -71,7 +71,7 @@ export async function executeEverywhere(plan: EverywherePlan, args: Arguments, s
   return insertEverywhere(text, plan.table, plan.markers, args, sink, context)
 }
 
-async function timedText(text: TimedText, servers: readonly number[], context: ExecutionContext): Promise<string> {
+export async function timedText(text: TimedText, servers: readonly number[], context: ExecutionContext): Promise<string> {
   if (text.pieces.length === 1) return text.pieces[0] ?? ''
   const time = await timeFor(servers.map((id) => serverById(context, id)), context)
   return renderTimedText(text, time)

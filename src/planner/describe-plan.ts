@@ -1,6 +1,6 @@
 /** A plan as text: one line a step, with the rule that makes it right. EXPLAIN shows it, golden files hold it. */
 import { unreachable } from '../base/errors.ts'
-import type { Fetch, KeySource, QueryPlan } from './plan.ts'
+import type { Fetch, KeySource, QueryFetch, QueryPlan, ScatterPlan } from './plan.ts'
 import { timeHole } from './plan.ts'
 
 export function describePlan(plan: QueryPlan): string[] {
@@ -12,9 +12,8 @@ export function describePlan(plan: QueryPlan): string[] {
       return [`One Shard  route=${where}  ${access(plan.writes)}  (${plan.rule})`, ...indent(text)]
     }
     case 'scatter': {
-      const keys = plan.keys === undefined ? '' : `  keys=${plan.keys.sources.map(describeKey).join(', ')}`
       const combine = plan.combine === undefined ? [] : [`Combine  ${plan.combine.join(', ')}`]
-      const lines = [`Scatter  shards=${plan.shards.join(',')}${keys}  ${access(plan.writes)}  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
+      const lines = [`Scatter  shards=${plan.shards.join(',')}${describeKeys(plan.keys)}  ${access(plan.writes)}  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
       return combine.length === 0 ? lines : [...combine, ...lines.map((line) => `  ${line}`)]
     }
     case 'broadcast': {
@@ -42,11 +41,18 @@ export function describePlan(plan: QueryPlan): string[] {
 const access = (writes: boolean) => (writes ? 'write' : 'read')
 const indent = (text: string) => text.trim().split('\n').map((line) => `  ${line.trim()}`)
 
+function describeKeys(keys: ScatterPlan['keys']): string {
+  return keys === undefined ? '' : `  keys=${keys.sources.map(describeKey).join(', ')}`
+}
+
 function describeKey(key: KeySource): string {
   return key.kind === 'constant' ? `'${key.text}'` : key.kind === 'parameter' ? `$${key.number}` : 'NULL'
 }
 
-function describeFetch(fetch: Fetch): string[] {
+function describeFetch(fetch: Fetch | QueryFetch): string[] {
+  if ('query' in fetch) {
+    return [`  Query  into ${fetch.temporary}  shards=${fetch.shards.join(',')}${describeKeys(fetch.keys)}  (${fetch.rule})`, ...indent(fetch.query.pieces.join('<now>')).map((line) => `  ${line}`)]
+  }
   const where = fetch.where.length === 0 ? '' : `  where ${fetch.where.join(' AND ')}`
   return [`  Fetch  "${fetch.relation.name}" into ${fetch.temporary}  shards=${fetch.shards.join(',')}  columns=${fetch.columns.join(', ')}${where}`]
 }

@@ -6,6 +6,7 @@
  * together.
  */
 import type { AnyNode, SelectStmt } from '../sql/ast.ts'
+import { numberType } from './number-type.ts'
 import type { ScopeColumn, Scope } from './query-scope.ts'
 import { targetColumns } from './query-scope.ts'
 import { keepsApart } from './query-shape.ts'
@@ -26,20 +27,20 @@ function ofArms(left: SelectStmt, right: SelectStmt, queries: ReadonlyMap<Select
     const more = other[i]?.keys ?? []
     const all = [...column.keys, ...more]
     const same = column.keys.length > 0 && more.length > 0 && all.every((member) => member.relation.table?.group === all[0]?.relation.table?.group)
-    return { name: column.name, keys: same ? all : [], origin: undefined }
+    return { name: column.name, keys: same ? all : [], origin: undefined, type: column.type === other[i]?.type ? column.type : undefined }
   })
 }
 
 function ofTargets(select: SelectStmt, scope: Scope, context: NameContext): readonly ScopeColumn[] | undefined {
   if (select.valuesLists !== undefined) {
     const first = (select.valuesLists[0] as AnyNode | undefined)?.List?.items ?? []
-    return first.map((_, i) => ({ name: `column${i + 1}`, keys: [], origin: undefined }))
+    return first.map((_, i) => ({ name: `column${i + 1}`, keys: [], origin: undefined, type: undefined }))
   }
-  return targetColumns(select, scope)?.map(({ name, found }) => {
+  return targetColumns(select, scope)?.map(({ name, value, found }) => {
     // A column of a level further out is no key of this one's rows.
     const keys = found?.scope === scope ? found.column.keys : []
     const apart = keys.length > 0 && keepsApart(select, scope, context, (others) => sameKeys(others, keys))
-    return { name, keys: apart ? keys : [], origin: found?.column.origin }
+    return { name, keys: apart ? keys : [], origin: found?.column.origin, type: numberType(value, scope, context) }
   })
 }
 

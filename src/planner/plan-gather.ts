@@ -19,15 +19,17 @@ import type { StatementFacts } from './facts.ts'
 import type { Fetch, GatherPlan, TimedText, TimeUse } from './plan.ts'
 import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
+import { pushDown } from './push-down.ts'
 import { hole, timeEdits } from './rewrite.ts'
 import { factFetch } from './shard-facts.ts'
 import { conjuncts } from './ties.ts'
 
 export function buildGather(statement: Statement, facts: StatementFacts, context: NameContext, rule: string): GatherPlan {
-  const { fetches, ...texts } = gatherSources(statement, facts, context)
+  const pushed = pushDown(statement, facts, context)
+  const { fetches, ...texts } = gatherSources(pushed?.statement ?? statement, pushed?.facts ?? facts, context)
   const temporary = facts.relations.some((use) => use.resolved.kind === 'temporary')
   const writes = facts.catalogOnly.length > 0 || facts.volatile.length > 0
-  return Object.freeze({ kind: 'gather', rule, fetches, ...texts, writes, pins: temporary || pinsSession(facts) })
+  return Object.freeze({ kind: 'gather', rule, fetches: [...(pushed?.queries ?? []), ...fetches], ...texts, writes, pins: temporary || pinsSession(facts) })
 }
 
 /** The fetches of a statement and its text over what they bring. Tables that it writes are left as they are. */

@@ -111,11 +111,26 @@ export interface Fetch {
   readonly source?: string
 }
 
+/** A query that shards answer, whose rows come to the catalog in place of tables'. */
+export interface QueryFetch {
+  /** The temporary table, without its schema. Its columns are c1, c2, ... */
+  readonly temporary: string
+  readonly rule: string
+  readonly query: TimedText
+  /** Of each column the user's table and column that it is a copy of; zeros for none. */
+  readonly columns: readonly { readonly tableOid: number; readonly number: number }[]
+  /** The numbers of the parameters that the query uses. */
+  readonly parameters: readonly number[]
+  readonly shards: readonly number[]
+  readonly keys: ScatterPlan['keys']
+  readonly markers: readonly string[]
+}
+
 /** Rows of distributed tables come to the catalog; the statement runs there, in PostgreSQL. */
 export interface GatherPlan extends TimeUse<TimedText> {
   readonly kind: 'gather'
   readonly rule: string
-  readonly fetches: readonly Fetch[]
+  readonly fetches: readonly (Fetch | QueryFetch)[]
   readonly text: string
   /** True when the rest changes the catalog (a temporary table, a sequence, an advisory lock). */
   readonly writes: boolean

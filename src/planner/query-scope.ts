@@ -7,6 +7,7 @@ import type { Column, Relation } from '../catalog/snapshot.ts'
 import type { AnyNode, ColumnRef, SelectStmt } from '../sql/ast.ts'
 import { names } from '../sql/ast.ts'
 import { columnName } from './column-name.ts'
+import type { NumberType } from './number-type.ts'
 import type { Member } from './ties.ts'
 
 export interface ScopeColumn {
@@ -15,6 +16,8 @@ export interface ScopeColumn {
   readonly keys: readonly Member[]
   /** The table's column that it is a copy of. */
   readonly origin: { readonly relation: Relation; readonly column: Column } | undefined
+  /** Undefined for what is no number, or not known to be one. */
+  readonly type: NumberType | undefined
 }
 
 export interface ScopeItem {

@@ -17,6 +17,7 @@ import type { A_Expr, AnyNode, JoinExpr, RangeVar, SelectStmt, SubLink } from '.
 import { isTree, names, walk } from '../sql/ast.ts'
 import { keySource } from './key-source.ts'
 import type { KeySource } from './plan.ts'
+import { typeOfColumn } from './number-type.ts'
 import { outputColumns } from './output-columns.ts'
 import type { FoundColumn, Scope, ScopeColumn, ScopeItem } from './query-scope.ts'
 import { resolveColumn } from './query-scope.ts'
@@ -172,7 +173,7 @@ class TieFinder implements Ties {
     if (member !== undefined) this.members.push(member)
     const columns = relation?.columns.map((column): ScopeColumn => {
       const keys = member !== undefined && column.name === relation.table?.keyColumn ? [member] : []
-      return { name: column.name, keys, origin: { relation, column } }
+      return { name: column.name, keys, origin: { relation, column }, type: typeOfColumn(column) }
     })
     scope.items.push({ alias, columns: renamed(columns, rangeVar.alias?.colnames as AnyNode[] | undefined) })
     return member === undefined ? [] : [member]

@@ -4,9 +4,13 @@ import type { AnyNode } from './ast.ts'
 import { isTree } from './ast.ts'
 import { parseOne } from './parse.ts'
 
-/** The tree as JSON without the places of things in a text: equal for trees that mean the same. */
+/** The tree as JSON without the places of things in a text, its properties in one order: equal for trees that mean the same. */
 export function meaning(node: unknown): string {
-  return JSON.stringify(node, (key, value: unknown) => (/location|list_start|list_end|stmt_len/.test(key) ? undefined : value)) ?? ''
+  const order = (key: string, value: unknown): unknown => {
+    if (/location|list_start|list_end|stmt_len/.test(key)) return undefined
+    return isTree(value) ? Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1))) : value
+  }
+  return JSON.stringify(node, order) ?? ''
 }
 
 /** The text of a statement's tree; undefined when the text, parsed again, is not the tree. */

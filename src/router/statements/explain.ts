@@ -81,8 +81,11 @@ async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, cont
   }
   if (plan.kind === 'gather' && analyze && !plan.writes) {
     return withTransaction(context, async () => {
-      await gatherRows(plan.fetches, noArguments, context)
-      return explainOn(0, plan.text, [], false)
+      const parts: string[] = []
+      await gatherRows(plan.fetches, noArguments, context, ({ fetch, rows, milliseconds }) => {
+        parts.push(`${fetch.temporary}: rows=${rows} time=${milliseconds.toFixed(0)} ms`)
+      })
+      return [...parts, ...(await explainOn(0, plan.text, [], false))]
     })
   }
   return []

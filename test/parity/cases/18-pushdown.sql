@@ -366,6 +366,36 @@ SELECT count(c.*) FROM cust c;
 SELECT id FROM cust c GROUP BY c.id, c.* HAVING count(*) > 1;
 SELECT region, count(*) FROM cust TABLESAMPLE bernoulli (100) GROUP BY region;
 
+-- records have no table that could hold them
+SELECT max((id, small)) FROM cust;
+SELECT (id, small), count(*) FROM cust WHERE id < 4 GROUP BY (id, small);
+SELECT count(DISTINCT (region, ok)), count(DISTINCT c) FROM cust c;
+SELECT c, count(*) FROM (SELECT region FROM cust) c GROUP BY c;
+SELECT (region, 1) AS pair FROM cust ORDER BY id LIMIT 2;
+SELECT c FROM (SELECT id, name FROM cust) c ORDER BY c.id LIMIT 2;
+SELECT s FROM solo s ORDER BY a, b LIMIT 1;
+SELECT CASE WHEN ok THEN (id, 1) END AS x, array_agg((id, 2)) FROM cust WHERE id < 6 GROUP BY id ORDER BY id LIMIT 3;
+SELECT jsonb_each_text(j) FROM cust ORDER BY id LIMIT 2;
+SELECT (jsonb_each_text(j)).value FROM cust ORDER BY id LIMIT 2;
+SELECT row_to_json(c) ->> 'id' FROM (SELECT id, name FROM cust) c ORDER BY c.id LIMIT 2;
+SELECT count(*) FROM cust GROUP BY (SELECT (small, 1) FROM kinds LIMIT 1) ORDER BY 1 LIMIT 1;
+
+-- collations: explicit, implicit, in conflict
+SELECT name || cc FROM cust ORDER BY 1 LIMIT 3;
+SELECT folded || cc AS x FROM cust ORDER BY id LIMIT 3;
+SELECT folded || cc AS x FROM cust ORDER BY 1 LIMIT 3;
+SELECT count(*) FROM cust GROUP BY length(folded || cc);
+SELECT name || cc AS x FROM cust ORDER BY id LIMIT 3;
+SELECT name || cc AS x, count(*) FROM cust GROUP BY x ORDER BY x LIMIT 3;
+SELECT min(name || cc) FROM cust;
+SELECT min(name COLLATE "C"), max(folded COLLATE "C") FROM cust;
+SELECT region COLLATE "C" AS r, count(*) FROM cust GROUP BY region COLLATE "C" ORDER BY r;
+SELECT count(*) FROM cust GROUP BY folded COLLATE "C";
+SELECT max(lower(folded)), min(upper(folded)) FROM cust;
+SELECT DISTINCT folded COLLATE "C" FROM cust;
+SELECT folded = 'abc' AS same, count(*) FROM cust GROUP BY folded = 'abc';
+SELECT max(cc) < 'b', max(cc) > min(name) COLLATE "C" FROM cust;
+
 -- in a transaction the sums see what it wrote
 BEGIN;
 INSERT INTO cust (id, name, region) VALUES (1001, 'new', 'r9'), (1002, 'new', 'r9'), (1003, 'new', NULL);
