@@ -37,6 +37,8 @@ export const limits = {
   staleRetriesMax: 10,
   /** Rows in one INSERT that carries rows computed on the catalog to a shard. */
   insertBatchRowsMax: 500,
+  /** Bytes of rows, in COPY's format, at which such a statement is sent with fewer rows. */
+  insertBatchBytesMax: 1 * MiB,
   /** Prepared transactions of another router younger than this are taken to be in progress. */
   recoveryAgeMsMin: 5_000,
   recoveryEveryMs: 2_000,

@@ -1,6 +1,6 @@
 /** A plan to rows: the executor's door. */
 import { unreachable } from '../base/errors.ts'
-import type { CatalogPlan, GatherPlan, OneShardPlan, QueryPlan } from '../planner/plan.ts'
+import type { CatalogPlan, GatherPlan, OneShardPlan, QueryPlan, RekeyPlan } from '../planner/plan.ts'
 import { renderLeafText } from '../planner/plan.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
@@ -13,7 +13,9 @@ import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
 import { executeEverywhere, executeScatter, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
+import { storedKey } from './stored-key.ts'
 import { catalogText, oneShardText } from './transaction-time.ts'
+import { executeWorkbench } from './workbench/run-workbench.ts'
 
 /** Throws SqlError, or StaleLayout when the plan should be made again. */
 export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
@@ -40,6 +42,10 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
       return executeInsertRows(plan, args, sink, context)
     case 'insert-select':
       return executeInsertSelect(plan, args, sink, context)
+    case 'workbench':
+      return executeWorkbench(plan, args, sink, context)
+    case 'rekey':
+      return executeRekey(plan, args, sink, context)
     default:
       return unreachable(plan)
   }
@@ -71,6 +77,17 @@ async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: Result
   const text = timed === undefined && !hiddenTime ? renderLeafText(plan.text, bucket) : await oneShardText(plan, bucket, shard, context)
   const statement = { text, markers, writes, namesLeaves: bucket !== undefined }
   return runOnServer(serverById(context, shard), statement, args, sink, context)
+}
+
+async function executeRekey(plan: RekeyPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const { route } = plan.stays
+  if (route.kind !== 'bucket') throw new Error('a row that is not in a bucket cannot move')
+  const buckets = context.snapshot.groups.get(route.group)?.owners.length ?? 1
+  const [bench] = plan.moves.benches
+  const type = bench?.relation.columns.find((column) => column.name === bench.relation.table?.keyColumn)?.type ?? ''
+  const before = await bucketOf(route.key, route.keyType, buckets, args, context)
+  const after = await bucketOf(storedKey(plan.newKey, type, args), route.keyType, buckets, args, context)
+  return before === after ? executeOneShard(plan.stays, args, sink, context) : executeWorkbench(plan.moves, args, sink, context)
 }
 
 /** A shard that the transaction is on already, or any. */

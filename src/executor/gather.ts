@@ -18,7 +18,7 @@ import { endCopy, failCopy, sendCopyData, startCopyIn, StatementFailure } from '
 import type { Translate } from './shell-names.ts'
 import type { Lease } from '../transaction/transaction.ts'
 
-const analyzeRowsMin = 1000
+export const analyzeRowsMin = 1000
 
 /** What one fetch brought, for EXPLAIN ANALYZE. */
 export interface FetchReport {
@@ -154,7 +154,7 @@ const typeNames: Readonly<Record<number, string>> = {
 }
 
 /** A condition with its parameters as constants; undefined when one can't be written, and then the condition is left out. */
-function withValues(condition: string, args: Arguments): string | undefined {
+export function withValues(condition: string, args: Arguments): string | undefined {
   const source = new SourceText(condition)
   const edits = []
   for (let token = nextToken(source.raw, 0); token !== undefined; token = nextToken(source.raw, token.end)) {

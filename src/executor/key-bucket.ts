@@ -3,7 +3,7 @@ import { SqlError } from '../base/errors.ts'
 import { quoteLiteral } from '../base/quote.ts'
 import { bucketOfBinary, bucketOfNull, bucketOfText } from '../catalog/bucket-hash.ts'
 import type { KeyType } from '../catalog/snapshot.ts'
-import type { KeySource } from '../planner/plan.ts'
+import type { KeyList, KeySource } from '../planner/plan.ts'
 import { formatOf } from '../protocol/frontend-reader.ts'
 import type { Connection } from '../shard/connection.ts'
 import type { QueryResult } from '../shard/query.ts'
@@ -20,6 +20,15 @@ export function bucketAtOnce(source: KeySource, type: KeyType, buckets: number, 
   const format = formatOf(args.bind.parameterFormats, source.number - 1)
   if (format === 0) return bucketOfText(type, value.toString(), buckets)
   return bucketOfBinary(type, args.types[source.number - 1] ?? 0, value, buckets)
+}
+
+/** The shards that a plan runs on: those of the buckets of its keys, if it has any. */
+export async function shardsFor({ keys, shards: all }: { keys: KeyList | undefined; shards: readonly number[] }, args: Arguments, context: ExecutionContext): Promise<readonly number[]> {
+  if (keys === undefined) return all
+  const owners = context.snapshot.groups.get(keys.group)?.owners ?? []
+  const shards = new Set<number>()
+  for (const source of keys.sources) shards.add(owners[await bucketOf(source, keys.keyType, owners.length, args, context)] ?? 0)
+  return [...shards]
 }
 
 /** The same for any spelling: PostgreSQL reads the value and writes it in the usual form. Throws its error if it can't. */

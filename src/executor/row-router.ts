@@ -16,7 +16,7 @@ import { explainFailure, noteUse, requestFor } from './run-on-server.ts'
 import type { CopyInput } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, startCopyIn } from './statement-exchange.ts'
 import { noArguments } from './context.ts'
-import { tagCount } from './scatter.ts'
+import { tagCount } from './tags.ts'
 import { timeFor, timeSetting } from './transaction-time.ts'
 
 interface Input {

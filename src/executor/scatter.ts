@@ -10,11 +10,13 @@ import { MessageWriter } from '../protocol/message-writer.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { insertEverywhere } from './insert.ts'
-import { bucketOf } from './key-bucket.ts'
+import { inOrder } from './in-order.ts'
+import { shardsFor } from './key-bucket.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
 import type { StatementEnd } from './statement-exchange.ts'
+import { tagCount } from './tags.ts'
 import { timeFor } from './transaction-time.ts'
 
 /** Runs `work` in the session's transaction, or in one of its own that commits with it. */
@@ -47,23 +49,6 @@ export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: R
     return { kind: 'complete', tag: sumTags(ends) }
   }
   return writes ? withTransaction(context, run) : run()
-}
-
-/** Writes lock rows shard by shard, in one order: two of them at once wait for each other on the first, and do not deadlock. */
-export async function inOrder<T>(shards: readonly number[], on: (shard: number) => Promise<T>): Promise<T[]> {
-  const results: T[] = []
-  for (const shard of [...shards].sort((a, b) => a - b)) results.push(await on(shard))
-  return results
-}
-
-export async function shardsFor(plan: Pick<ScatterPlan, 'keys' | 'shards'>, args: Arguments, context: ExecutionContext): Promise<readonly number[]> {
-  if (plan.keys === undefined) return plan.shards
-  const owners = context.snapshot.groups.get(plan.keys.group)?.owners ?? []
-  const shards = new Set<number>()
-  for (const source of plan.keys.sources) {
-    shards.add(owners[await bucketOf(source, plan.keys.keyType, owners.length, args, context)] ?? 0)
-  }
-  return [...shards]
 }
 
 export async function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
@@ -146,11 +131,6 @@ export class SharedSink extends NullSink {
   override whenDrained(resume: () => void): void {
     this.sink.whenDrained(resume)
   }
-}
-
-/** The number of rows in a command tag: its last word. */
-export function tagCount(end: StatementEnd): number {
-  return end.kind === 'complete' ? Number(end.tag.split(' ').at(-1)) : 0
 }
 
 export function sumTags(ends: readonly StatementEnd[]): string {

@@ -15,6 +15,11 @@ export function isConstantDefault(column: Column, context: NameContext): boolean
   return facts.volatile.length === 0 && !facts.usesTime && !facts.hiddenTime && facts.catalogOnly.length === 0
 }
 
+/** On shards a column has no default that takes from a sequence: the sequences are the catalog's. */
+export function takesFromSequence(column: Column): boolean {
+  return column.sequence !== undefined || column.identity !== '' || /nextval\(/.test(column.default ?? '')
+}
+
 /** A default that calls a function over tables would see those of one server. */
 export function refuseNotedDefaults(columns: readonly Column[], context: NameContext): void {
   for (const column of columns) {

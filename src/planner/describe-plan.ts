@@ -1,6 +1,6 @@
 /** A plan as text: one line a step, with the rule that makes it right. EXPLAIN shows it, golden files hold it. */
 import { unreachable } from '../base/errors.ts'
-import type { Fetch, KeySource, QueryFetch, QueryPlan, ScatterPlan } from './plan.ts'
+import type { Bench, Fetch, KeySource, QueryFetch, QueryPlan, ScatterPlan } from './plan.ts'
 import { timeHole } from './plan.ts'
 
 export function describePlan(plan: QueryPlan): string[] {
@@ -33,6 +33,10 @@ export function describePlan(plan: QueryPlan): string[] {
     }
     case 'insert-select':
       return [`Insert From Catalog  ${plan.relation.table?.kind} "${plan.relation.name}"  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
+    case 'workbench':
+      return [`Workbench  write  (${plan.rule})`, ...plan.benches.map(describeBench), ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
+    case 'rekey':
+      return [`Rekey  to ${describeKey(plan.newKey)}  (${plan.rule})`, ...[...describePlan(plan.stays), ...describePlan(plan.moves)].map((line) => `  ${line}`)]
     default:
       return unreachable(plan)
   }
@@ -47,6 +51,12 @@ function describeKeys(keys: ScatterPlan['keys']): string {
 
 function describeKey(key: KeySource): string {
   return key.kind === 'constant' ? `'${key.text}'` : key.kind === 'parameter' ? `$${key.number}` : 'NULL'
+}
+
+function describeBench(bench: Bench): string {
+  const rows = !bench.changes ? 'new rows' : bench.where.length === 0 ? 'all rows' : `rows where ${bench.where.join(' AND ')}`
+  const keys = bench.keys === undefined ? '' : `  keys=${bench.keys.sources.map(describeKey).join(', ')}`
+  return `  Bench  "${bench.relation.name}" in ${bench.temporary}  shards=${bench.shards.join(',')}${keys}  ${rows}`
 }
 
 function describeFetch(fetch: Fetch | QueryFetch): string[] {

@@ -1,12 +1,13 @@
-/** UPDATE, DELETE and MERGE: one shard; all shards at once; a reference table everywhere; else refused. */
+/** UPDATE, DELETE and MERGE: one shard; all shards at once; a reference table everywhere; else over copies of the rows. */
 import { refuse } from '../base/errors.ts'
 import type { Relation } from '../catalog/snapshot.ts'
-import type { AnyNode, UpdateStmt } from '../sql/ast.ts'
+import type { AnyNode, InsertStmt } from '../sql/ast.ts'
 import { contains } from '../sql/ast.ts'
 import { qualified } from '../base/quote.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { StatementFacts } from './facts.ts'
-import { isConstantDefault } from './constant-default.ts'
+import { isConstantDefault, takesFromSequence } from './constant-default.ts'
+import { checkIdentityWrites } from './identity-rules.ts'
 import { gatherSources, shardsOf } from './plan-gather.ts'
 import type { QueryPlan } from './plan.ts'
 import { timeHole } from './plan.ts'
@@ -14,73 +15,74 @@ import { catalogPlan, markersOf, oneShard, pinsSession, safeEverywhere, scatterP
 import type { NameContext } from './resolve.ts'
 import { withDefaultsWritten } from './written-defaults.ts'
 import { hole, qualify, scatterText } from './rewrite.ts'
-import { findTies, tiedTo } from './ties.ts'
+import { keySource } from './key-source.ts'
+import { findTies, sameKey, tiedTo } from './ties.ts'
+import { workbench } from './plan-workbench.ts'
+import type { Write } from './writes.ts'
+import { defaultsSet, writesOf } from './writes.ts'
 
 export function planDml(given: Statement, givenFacts: StatementFacts, context: NameContext): QueryPlan {
   const { statement, facts } = withDefaultsWritten(given, givenFacts, context)
+  const writes = writesOf(statement.node, facts)
+  checkIdentityWrites(writes)
   const own = (statement.node.UpdateStmt ?? statement.node.DeleteStmt ?? statement.node.MergeStmt)?.relation
   const target = facts.relations.find((use) => use.rangeVar === own)
   const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
   if (relation?.table === undefined) return onCatalog(statement, facts, context)
-  refuseKeyChange(statement.node, relation)
-  refuseSequenceDefaults(statement.node, facts)
   if (facts.systemColumns.includes('tableoid')) throw refuse("tableoid of a table on shards is not the table's own")
-  if (relation.table.kind === 'reference') return everywhere(statement, facts, relation)
+  const needed = needsBench(writes)
+  if (needed !== undefined) return rekey(statement, facts, context, writes) ?? workbench(needed, statement, facts, context)
+  if (relation.table.kind === 'reference') return everywhere(statement, facts, relation) ?? workbench(otherwise, statement, facts, context)
   const single = oneShard(statement, facts, context)
   if (single?.kind === 'one-shard') return Object.freeze({ ...single, writes: true })
-  return scatterDml(statement, facts, context, relation) ?? broadcastDml(statement, facts, context, relation) ?? refuseDml(statement, relation)
+  return scatterDml(statement, facts, context, relation) ?? broadcastDml(statement, facts, context, relation) ?? workbench(otherwise, statement, facts, context)
 }
 
+const otherwise = 'runs over copies of its rows'
+
 /** A temporary table, or none that is known: the shell answers, over gathered rows where the statement reads tables. */
-function onCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
-  refuseTargetsOnShards(facts)
+export function onCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) return workbench(otherwise, statement, facts, context)
   const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
   if (reads.length === 0) return catalogPlan(statement, facts, true)
   return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', ...gatherSources(statement, facts, context), writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
 }
 
-/** WITH in a statement on the catalog: a table on shards that it writes would be the empty one of the shell. */
-export function refuseTargetsOnShards(facts: StatementFacts): void {
-  if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) {
-    throw refuse('cannot change tables inside WITH across shards', 'Use statements of their own in a transaction.')
+/** Why what is written can't be left to the shards as it stands; undefined when it can. New rows of `own` are its planner's. */
+export function needsBench(writes: readonly Write[], own?: InsertStmt): string | undefined {
+  for (const { node, relation, sets, inserts } of writes) {
+    if (relation.table === undefined) continue
+    const key = relation.table.keyColumn
+    if (key !== undefined && sets.has(key)) return 'a row moves with its key'
+    const sequenced = new Set(relation.columns.filter(takesFromSequence).map((column) => column.name))
+    if (sequenced.size > 0 && inserts && (own === undefined || node.InsertStmt !== own)) return 'sequences are the catalog\'s'
+    if (defaultsSet(node).some(({ column }) => sequenced.has(column))) return 'sequences are the catalog\'s'
   }
+  return undefined
 }
 
-/** On shards a column has no default that takes from a sequence: the router takes its values, in INSERT ... VALUES alone. */
-function refuseSequenceDefaults(node: AnyNode, facts: StatementFacts): void {
-  const targets = facts.tables.filter((use) => use.isTarget && use.relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== ''))
-  if (targets.length === 0) return
-  const inserts = node.MergeStmt !== undefined && JSON.stringify(node).includes('"CMD_INSERT"')
-  if (contains(node, 'SetToDefault') || inserts || facts.modifyingCte) {
-    throw refuse('cannot take the next value of a sequence in this statement', 'Give the value, or use INSERT ... VALUES.')
-  }
+/** UPDATE of the key of one row, to a value that is known at Bind: mostly the same value, or one of the same bucket. */
+function rekey(statement: Statement, facts: StatementFacts, context: NameContext, writes: readonly Write[]): QueryPlan | undefined {
+  const [write] = writes
+  const { UpdateStmt } = statement.node
+  const table = write?.relation.table
+  if (UpdateStmt === undefined || writes.length !== 1 || table?.kind !== 'distributed') return undefined
+  if (needsBench([{ ...(write as Write), sets: new Set() }]) !== undefined) return undefined
+  const targets = (UpdateStmt.targetList ?? []).map((node) => (node as AnyNode).ResTarget)
+  const value = targets.find((target) => target?.name === table.keyColumn)?.val as AnyNode | undefined
+  const newKey = value === undefined ? undefined : keySource(value, table.keyType, context)
+  const stays = oneShard(statement, facts, context)
+  if (newKey === undefined || stays?.kind !== 'one-shard' || stays.route.kind !== 'bucket') return undefined
+  const one = Object.freeze({ ...stays, writes: true })
+  if (sameKey(newKey, stays.route.key)) return one
+  return Object.freeze({ kind: 'rekey', rule: 'a row moves with its key', newKey, stays: one, moves: workbench('a row moves with its key', statement, facts, context) })
 }
 
-/** A row's key decides where it lives; changing it would have to move the row. */
-function refuseKeyChange(node: AnyNode, relation: Relation): void {
-  const update = node.UpdateStmt as UpdateStmt | undefined
-  const key = relation.table?.keyColumn
-  for (const target of update?.targetList ?? []) {
-    const { name, val } = (target as AnyNode).ResTarget ?? {}
-    const column = relation.columns.find((one) => one.name === name)
-    if (key !== undefined && name === key) {
-      throw refuse(`cannot change the shard key "${key}" of a row`, 'Delete the row and insert it anew, in one transaction.')
-    }
-    if (column?.sequence !== undefined && (val as AnyNode | undefined)?.SetToDefault !== undefined) {
-      throw refuse(`cannot set "${column.name}" to the next value of its sequence`, 'Give the value: nextval() in a SELECT of its own.')
-    }
-  }
-}
-
-function everywhere(statement: Statement, facts: StatementFacts, relation: Relation): QueryPlan {
+/** Undefined when the statement may give different values on each server. */
+function everywhere(statement: Statement, facts: StatementFacts, relation: Relation): QueryPlan | undefined {
   const others = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
   const differs = statement.node.MergeStmt !== undefined || facts.systemColumns.length > 0 || facts.modifyingCte || contains(statement.node, 'SetToDefault') || JSON.stringify(statement.node).includes('"limitCount"')
-  if (others.length > 0 || !safeEverywhere(facts) || differs) {
-    throw refuse(
-      'cannot write to a reference table by a statement that may give different values on each shard',
-      'Compute the values first, and give them as constants.',
-    )
-  }
+  if (others.length > 0 || !safeEverywhere(facts) || differs) return undefined
   return Object.freeze({ kind: 'everywhere', table: qualified(relation.schema, relation.name), rule: 'a reference table has a copy on every server', text: scatterText(statement, facts), markers: markersOf(facts) })
 }
 
@@ -121,12 +123,4 @@ function broadcastDml(statement: Statement, facts: StatementFacts, context: Name
     // Only the tables that are read where they are: the target, and copies of reference tables.
     markers: markersOf({ ...facts, tables: facts.tables.filter((use) => use.isTarget || use.relation.table?.kind === 'reference') }),
   })
-}
-
-function refuseDml(statement: Statement, relation: Relation): never {
-  const verb = statement.node.MergeStmt !== undefined ? 'MERGE into' : statement.node.UpdateStmt !== undefined ? 'UPDATE' : 'DELETE from'
-  throw refuse(
-    `cannot ${verb} "${relation.name}" by rows of other shards, or with functions that differ from shard to shard`,
-    'Read the values first, or tie the tables by their shard keys.',
-  )
 }

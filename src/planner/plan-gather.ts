@@ -121,6 +121,15 @@ function neededColumns(relation: Relation, rangeVar: RangeVar, mentioned: Mentio
   return (needed.length === 0 ? columns.slice(0, 1) : needed).map((column) => column.name)
 }
 
+/** The conditions that every row of the table must pass which a statement writes, as far as they speak of its columns alone. */
+export function targetConditions(statement: AnyNode, rangeVar: RangeVar, context: NameContext): string[] {
+  const { UpdateStmt, DeleteStmt, MergeStmt } = statement
+  const others = UpdateStmt?.fromClause ?? DeleteStmt?.usingClause ?? (MergeStmt?.sourceRelation === undefined ? [] : [MergeStmt.sourceRelation])
+  const condition = (UpdateStmt?.whereClause ?? DeleteStmt?.whereClause ?? MergeStmt?.joinCondition) as AnyNode | undefined
+  const items = fromItems([{ RangeVar: rangeVar }, ...(others as AnyNode[])] as AnyNode[])
+  return conjuncts(condition).flatMap((one) => (soleTarget(one, items, context) === rangeVar ? (conditionText(one) ?? []) : []))
+}
+
 const plainTags = new Set(['A_Expr', 'BoolExpr', 'NullTest', 'BooleanTest', 'A_Const', 'TypeCast', 'TypeName', 'List', 'ColumnRef', 'String', 'Integer', 'ParamRef'])
 const plainTypes = new Set(
   'int2 int4 int8 float4 float8 numeric text varchar bpchar bool date timestamp timestamptz time uuid interval bytea'.split(' '),

@@ -3,7 +3,7 @@
  * shards. All other rows (a SELECT, defaults and keys that must be computed) are made on the catalog, each default
  * evaluated once, and brought to their shards.
  */
-import { refuse, SqlError } from '../base/errors.ts'
+import { refuse } from '../base/errors.ts'
 import { quoteIdent } from '../base/quote.ts'
 import type { Column, Relation } from '../catalog/snapshot.ts'
 import { leafName, markerName } from '../catalog/snapshot.ts'
@@ -20,9 +20,12 @@ import { gatherSources } from './plan-gather.ts'
 import type { InsertRow, InsertRowsPlan, KeySource, QueryPlan } from './plan.ts'
 import { rowsTable } from './plan.ts'
 import { hidesTime, isConstantDefault, refuseNotedDefaults, timeDefaults } from './constant-default.ts'
-import { refuseTargetsOnShards } from './plan-dml.ts'
+import { checkIdentityWrites } from './identity-rules.ts'
+import { needsBench, onCatalog } from './plan-dml.ts'
+import { workbench } from './plan-workbench.ts'
+import { writesOf } from './writes.ts'
 import { withDefaultsWritten } from './written-defaults.ts'
-import { catalogPlan, pinsSession } from './plan-select.ts'
+import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { hole, timeEdits } from './rewrite.ts'
 import { keySource } from './key-source.ts'
@@ -33,16 +36,12 @@ export function planInsert(given: Statement, givenFacts: StatementFacts, context
   const insert = statement.node.InsertStmt as InsertStmt
   const target = facts.relations.find((use) => use.rangeVar === insert.relation)
   const relation = target?.resolved.kind === 'relation' ? target.resolved.relation : undefined
-  if (relation?.table === undefined) return intoCatalog(statement, facts, context)
-  if (facts.modifyingCte) throw refuse('cannot change tables inside WITH of an INSERT across shards', 'Use statements of their own in a transaction.')
-  refuseKeyChange(insert, relation)
-  if (contains(insert.onConflictClause, 'SetToDefault') && relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== '')) {
-    throw refuse('cannot take the next value of a sequence in ON CONFLICT', 'Give the value.')
-  }
-  if (contains(insert.onConflictClause, 'SetToDefault') && relation.table.kind === 'reference') throw refuse('cannot use DEFAULT in ON CONFLICT of a reference table')
-  const columns = targetColumns(insert, relation)
-  checkIdentity(insert, relation, columns)
-  return insertRows(statement, facts, context, insert, relation, columns) ?? insertSelect(statement, facts, context, insert, relation)
+  if (relation?.table === undefined) return onCatalog(statement, facts, context)
+  const writes = writesOf(statement.node, facts)
+  checkIdentityWrites(writes)
+  const needed = facts.modifyingCte ? 'all parts see the rows as they were' : (needsBench(writes, insert) ?? needsWholeTable(insert, facts))
+  if (needed !== undefined) return workbench(needed, statement, facts, context)
+  return insertRows(statement, facts, context, insert, relation, targetColumns(insert, relation)) ?? insertSelect(statement, facts, context, insert, relation)
 }
 
 /** The target goes by another name on shards, under its own as an alias: RETURNING s.t.c must say t.c. */
@@ -54,11 +53,10 @@ function withoutColumnSchemas(statement: Statement, facts: StatementFacts, conte
   return { statement: { source, node }, facts: statementFacts(node, context) }
 }
 
-function intoCatalog(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
-  refuseTargetsOnShards(facts)
-  const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
-  if (reads.length === 0) return catalogPlan(statement, facts, true)
-  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', ...gatherSources(statement, facts, context), writes: true, pins: true })
+/** A subquery behind the rows sees the whole table, and all others. */
+function needsWholeTable(insert: InsertStmt, facts: StatementFacts): string | undefined {
+  const reads = contains(insert.onConflictClause, 'SubLink') || contains(insert.returningClause, 'SubLink')
+  return reads && facts.relations.length > 1 ? 'subqueries see whole tables' : undefined
 }
 
 function targetColumns(insert: InsertStmt, relation: Relation): string[] | undefined {
@@ -67,34 +65,6 @@ function targetColumns(insert: InsertStmt, relation: Relation): string[] | undef
     if ((target?.indirection?.length ?? 0) > 0) throw refuse(`cannot insert into a part of a column of "${relation.name}"`)
     return target?.name ?? ''
   })
-}
-
-function refuseKeyChange(insert: InsertStmt, relation: Relation): void {
-  for (const target of insert.onConflictClause?.targetList ?? []) {
-    const { name } = (target as AnyNode).ResTarget ?? {}
-    if (name !== undefined && name === relation.table?.keyColumn) {
-      throw refuse(`cannot change the shard key "${name}" of a row`, 'Leave the key out of DO UPDATE SET.')
-    }
-  }
-}
-
-/** On shards an identity column is a plain one, so that its rule is kept here. */
-function checkIdentity(insert: InsertStmt, relation: Relation, columns: readonly string[] | undefined): void {
-  const always = relation.columns.filter((column) => column.identity === 'a')
-  if (always.length === 0 || insert.override === 'OVERRIDING_SYSTEM_VALUE' || insert.selectStmt === undefined) return
-  const select = (insert.selectStmt as AnyNode).SelectStmt as SelectStmt | undefined
-  for (const column of always) {
-    const at = columns === undefined ? relation.columns.indexOf(column) : columns.indexOf(column.name)
-    if (at < 0 || insert.override === 'OVERRIDING_USER_VALUE') continue
-    const rows = select?.valuesLists?.map((row) => ((row as AnyNode).List?.items ?? []) as AnyNode[])
-    const given = rows === undefined ? true : rows.some((row) => row[at] !== undefined && row[at]?.SetToDefault === undefined)
-    if (given) {
-      throw new SqlError('428C9', `cannot insert a non-DEFAULT value into column "${column.name}"`, {
-        detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
-        hint: 'Use OVERRIDING SYSTEM VALUE to override.',
-      })
-    }
-  }
 }
 
 function insertRows(
@@ -265,17 +235,12 @@ function insertSelect(
 ): QueryPlan {
   const { source } = statement
   const conflict = insert.onConflictClause
-  if (contains(conflict, 'SubLink') || contains(insert.returningClause, 'SubLink')) throw refuse('cannot use a subquery in ON CONFLICT or RETURNING of an INSERT across shards')
-  if (relation.table?.kind === 'reference' && conflict !== undefined && (facts.volatile.length > 0 || facts.usesTime || facts.catalogOnly.length > 0)) {
-    throw refuse('ON CONFLICT of a reference table may give different values on each shard', 'Give constants.')
-  }
+  const behind = { conflict, returning: insert.returningClause }
+  const differs = relation.table?.kind === 'reference' && conflict !== undefined && (facts.volatile.length > 0 || facts.usesTime || facts.catalogOnly.length > 0)
+  if (differs || contains(behind, 'SubLink') || hasParameters(behind)) return workbench('runs over copies of its rows', statement, facts, context)
   if (insert.override === 'OVERRIDING_USER_VALUE') throw refuse('OVERRIDING USER VALUE is not supported for computed rows', 'Leave the identity column out.')
   refuseNotedDefaults(relation.columns.filter((column) => !column.generated && column.sequence === undefined), context)
   if (facts.locking) throw refuse('cannot lock rows in the SELECT of an INSERT across shards')
-  if (insert.onConflictClause !== undefined && facts.parameters.size > 0 && hasParameters(insert.onConflictClause)) {
-    throw refuse('cannot use parameters in ON CONFLICT of an INSERT whose rows are computed', 'Insert constants, or leave ON CONFLICT out.')
-  }
-  if (insert.returningClause !== undefined && hasParameters(insert.returningClause)) throw refuse('cannot use parameters in RETURNING of an INSERT whose rows are computed')
   const { text: gathered, fetches, timed, hiddenTime } = gatherSources(statement, facts, context)
   return Object.freeze({
     kind: 'insert-select',

@@ -12,6 +12,7 @@ import { statementFacts } from './facts.ts'
 import { inlineCtes } from './inline-ctes.ts'
 import { buildGather } from './plan-gather.ts'
 import type { CatalogPlan, CombineFunction, QueryPlan, ScatterPlan } from './plan.ts'
+import { planWritingSelect } from './plan-writing-select.ts'
 import type { NameContext } from './resolve.ts'
 import { hasForeignAggregates, partitionOf, partitionOfRows } from './partition.ts'
 import type { Member } from './ties.ts'
@@ -20,12 +21,10 @@ import { commonKey, findTies } from './ties.ts'
 export function planSelect(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
   const tables = facts.tables.filter((use) => use.relation.table !== undefined)
   const onShards = tables.filter((use) => use.relation.table?.kind !== 'reference')
+  if (facts.modifyingCte && tables.some((use) => use.isTarget)) return planWritingSelect(statement, facts, context)
   if (onShards.length === 0 && facts.shardFacts.length > 0) return buildGather(statement, facts, context, 'the shards know their sizes and statistics')
   if (onShards.length === 0) return withoutShards(statement, facts, tables.length > 0)
   if (facts.systemColumns.includes('tableoid')) throw refuse('tableoid of a table on shards is not the table\'s own', 'Name the table as a constant.')
-  if (facts.modifyingCte && facts.tables.some((use) => use.isTarget && use.relation.columns.some((column) => /nextval\(/.test(column.default ?? '') || column.identity !== ''))) {
-    throw refuse('cannot insert into a table with a sequence inside WITH', 'Use INSERT ... VALUES, in a transaction.')
-  }
   const whole = oneShard(statement, facts, context)
   if (whole !== undefined) return whole
   const inlined = inlineCtes(statement, facts, context)
@@ -40,7 +39,6 @@ function withoutShards(statement: Statement, facts: StatementFacts, hasReference
   if (hasReference && !onCatalog && facts.catalogOnly.length === 0 && !facts.locking && !facts.modifyingCte && facts.systemColumns.length === 0) {
     return oneShardPlan('reference tables only', { kind: 'any' }, statement, facts)
   }
-  if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) throw refuse('cannot change a reference table inside WITH', 'Use a statement of its own.')
   return catalogPlan(statement, facts)
 }
 
@@ -158,7 +156,6 @@ export function gather(statement: Statement, facts: StatementFacts, context: Nam
     throw refuse('cannot lock rows of several shards in this kind of query', 'Lock them in a simple SELECT by key, or without joins, first.')
   }
   if (facts.systemColumns.length > 0) throw refuse(`cannot read ${facts.systemColumns[0]} across shards`, 'Restrict the query to one key.')
-  if (facts.modifyingCte) throw refuse('cannot change tables inside WITH across shards', 'Use statements of their own in a transaction.')
   return buildGather(statement, facts, context, 'rows come together on the catalog')
 }
 

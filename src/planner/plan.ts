@@ -51,6 +51,12 @@ export interface OneShardPlan extends TimeUse<LeafText> {
   readonly isPointRead: boolean
 }
 
+export interface KeyList {
+  readonly group: number
+  readonly keyType: KeyType
+  readonly sources: readonly KeySource[]
+}
+
 /** A text that may need the transaction's time, the same on all shards: a hole for each use. */
 export interface TimedText {
   readonly pieces: readonly string[]
@@ -62,7 +68,7 @@ export interface ScatterPlan {
   readonly rule: string
   readonly shards: readonly number[]
   /** Keys that the statement is restricted to: only the shards of their buckets take part. */
-  readonly keys: { readonly group: number; readonly keyType: KeyType; readonly sources: readonly KeySource[] } | undefined
+  readonly keys: KeyList | undefined
   readonly text: TimedText
   readonly markers: readonly string[]
   readonly writes: boolean
@@ -201,6 +207,46 @@ export interface InsertSelectPlan extends TimeUse<TimedText> {
   readonly pins: boolean
 }
 
+/** A table that a statement writes, of which the catalog gets a copy with the table's own rules. */
+export interface Bench {
+  /** The copy's name, without its schema. */
+  readonly temporary: string
+  readonly relation: Relation
+  /** Rows that exist already may change: those that may are locked, and copied. */
+  readonly changes: boolean
+  /** Only rows for which all of these hold can change. */
+  readonly where: readonly string[]
+  /** Only rows with these keys can change. */
+  readonly keys: KeyList | undefined
+  /** Columns that a row which exists already may get new values in. */
+  readonly sets: readonly string[]
+  readonly shards: readonly number[]
+  readonly markers: readonly string[]
+}
+
+/**
+ * Any write: the statement runs on the catalog, over copies of the tables that it writes and reads, and what it did to the
+ * copies is then done to the tables.
+ */
+export interface WorkbenchPlan extends TimeUse<TimedText> {
+  readonly kind: 'workbench'
+  readonly rule: string
+  readonly benches: readonly Bench[]
+  readonly fetches: readonly Fetch[]
+  readonly text: string
+  readonly timeDefaults: readonly { readonly temporary: string; readonly defaults: readonly TimeDefault[] }[]
+  readonly pins: boolean
+}
+
+/** UPDATE of one row's key: on its shard when the new key is in the old one's bucket, which Bind tells. */
+export interface RekeyPlan {
+  readonly kind: 'rekey'
+  readonly rule: string
+  readonly newKey: KeySource
+  readonly stays: OneShardPlan
+  readonly moves: WorkbenchPlan
+}
+
 export type QueryPlan =
   | OneShardPlan
   | ScatterPlan
@@ -210,6 +256,8 @@ export type QueryPlan =
   | CatalogPlan
   | InsertRowsPlan
   | InsertSelectPlan
+  | WorkbenchPlan
+  | RekeyPlan
 
 export const rowsTable = 'pgherd_rows'
 

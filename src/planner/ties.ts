@@ -82,7 +82,7 @@ export function commonKey(members: readonly Member[]): KeySource | undefined {
   return undefined
 }
 
-function sameKey(a: KeySource | undefined, b: KeySource): boolean {
+export function sameKey(a: KeySource | undefined, b: KeySource): boolean {
   return a !== undefined && JSON.stringify(a) === JSON.stringify(b)
 }
 
