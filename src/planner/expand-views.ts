@@ -14,7 +14,7 @@ import { nameEnd } from '../sql/scanner.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { SourceText } from '../sql/source-text.ts'
 import { dropOnly, replaceRelation, tableCommand } from './edits.ts'
-import { hideEdits, ownAlias, ownCondition, ownerColumn } from './hide-own.ts'
+import { hideEdits, ownAlias, ownCondition, ownerColumn, qualifySystemColumns } from './hide-own.ts'
 import type { RelationUse, StatementFacts } from './facts.ts'
 import { statementFacts } from './facts.ts'
 import type { NameContext } from './resolve.ts'
@@ -74,6 +74,7 @@ function asOnePostgres(statement: Statement, facts: StatementFacts, context: Nam
     }
   }
   if (edits.length === 0) return { statement, facts }
+  if (facts.systemColumns.length > 0) edits.push(...qualifySystemColumns(node))
   const edited = new SourceText(source.edited(edits))
   const changed = { source: edited, node: parseOne(edited.text) }
   // Names have other places now; what the conditions call is of no account.

@@ -49,7 +49,7 @@ export const catalogOnlyPattern =
 const timeFunctions = new Set(['now', 'transaction_timestamp'])
 /** OIDs and sizes of the shell's tables are not the shards'. */
 const registryType = /^reg(class|type|proc|procedure|oper|operator|namespace|role|config|dictionary|collation)$/
-const systemColumnNames = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
+export const systemColumnNames = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
 
 class Collector {
   readonly relations: RelationUse[] = []

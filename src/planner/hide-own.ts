@@ -9,25 +9,33 @@
  */
 import { quoteIdent } from '../base/quote.ts'
 import type { Builtins } from '../catalog/snapshot.ts'
+import type { AnyNode, Tree } from '../sql/ast.ts'
+import { isTree, names } from '../sql/ast.ts'
 import { nameEnd, nextToken } from '../sql/scanner.ts'
 import type { Edit, SourceText } from '../sql/source-text.ts'
 import { tableCommand } from './edits.ts'
 import type { RelationUse } from './facts.ts'
+import { systemColumnNames } from './facts.ts'
 import { systemRelationKey } from './resolve.ts'
 
 const schemas = `'{pgherd,pgherd_data}'::pg_catalog.regnamespace[]`
 const differs = (column: string, array: string) => `${column} OPERATOR(pg_catalog.<>) ALL (${array})`
 /** The alias of the condition's own look at pg_class. */
 export const ownAlias = 'pgherd_own'
-const ownRelations = (column: string) => `ARRAY(SELECT ${column} FROM pg_catalog.pg_class ${ownAlias} WHERE NOT (${differs('relnamespace', schemas)}))`
 
-/** By the name of the column that says whose a row is. What pgherd makes among a session's temporary tables is its own, too. */
+/** True of relations that are not pgherd's: neither in its schemas nor what a gather has made among a session's temporary tables. */
+const isUsers = (alias: string) =>
+  `${differs(`${alias}.relnamespace`, schemas)} AND (${alias}.relpersistence OPERATOR(pg_catalog.<>) 't' OR ${alias}.relname OPERATOR(pg_catalog.!~~) 'pgherd\\_%')`
+
+const ownRelations = (column: string) => `ARRAY(SELECT ${column} FROM pg_catalog.pg_class ${ownAlias} WHERE NOT (${isUsers(ownAlias)}))`
+
+/** What is true of a row that is not pgherd's, by the column that says whose it is. */
 export function ownCondition(alias: string, column: string): string {
   const at = `${alias}.${quoteIdent(column)}`
-  if (column === 'relnamespace') {
-    const notTemporary = `(${alias}.relpersistence OPERATOR(pg_catalog.<>) 't' OR ${alias}.relname OPERATOR(pg_catalog.!~~) 'pgherd\\_%')`
-    const notToast = `(${alias}.relkind OPERATOR(pg_catalog.<>) 't' OR ${differs(`${alias}.oid`, ownRelations('reltoastrelid'))})`
-    return `${differs(at, schemas)} AND ${notTemporary} AND ${notToast}`
+  if (column === 'relnamespace') return `${isUsers(alias)} AND (${alias}.relkind OPERATOR(pg_catalog.<>) 't' OR ${differs(`${alias}.oid`, ownRelations('reltoastrelid'))})`
+  if (column === 'typnamespace') {
+    const inTemporary = `${at}::pg_catalog.regnamespace::pg_catalog.text OPERATOR(pg_catalog.~) '^pg_temp_'`
+    return `${differs(at, schemas)} AND NOT (${alias}.typname OPERATOR(pg_catalog.~) '^_?pgherd_' AND ${inTemporary})`
   }
   if (/namespace$|^oid$/.test(column)) return differs(at, schemas)
   if (/relid$|^ev_class$/.test(column)) return differs(at, ownRelations('oid'))
@@ -60,4 +68,21 @@ function aliasEnd(raw: string, from: number): number {
   if (token !== undefined && raw.slice(token.start, token.end) === '*') token = nextToken(raw, token.end)
   if (token !== undefined && /^as$/i.test(raw.slice(token.start, token.end))) token = nextToken(raw, token.end)
   return token?.end ?? from
+}
+
+/**
+ * System columns that stand alone: behind a join their table must be named. Only a SELECT from one table can have them so.
+ */
+export function qualifySystemColumns(node: unknown, alias: string | undefined = undefined): Edit[] {
+  if (Array.isArray(node)) return node.flatMap((item) => qualifySystemColumns(item, alias))
+  if (!isTree(node)) return []
+  if (Array.isArray(node.targetList)) {
+    const [only, ...more] = (node.fromClause ?? []) as AnyNode[]
+    const table = more.length === 0 ? only?.RangeVar : undefined
+    if (only !== undefined) return Object.values(node).flatMap((child) => qualifySystemColumns(child, table?.alias?.aliasname ?? table?.relname))
+  }
+  const fields = isTree(node.ColumnRef) ? names(node.ColumnRef.fields as AnyNode[]) : []
+  if (alias === undefined || fields.length !== 1 || !systemColumnNames.has(fields[0] ?? '')) return Object.values(node).flatMap((child) => qualifySystemColumns(child, alias))
+  const at = ((node.ColumnRef as Tree).location as number | undefined) ?? 0
+  return [{ start: at, end: at, text: `${quoteIdent(alias)}.` }]
 }

@@ -21,15 +21,15 @@ export interface TestCluster extends TestServer {
   readonly running: RunningCluster
 }
 
-export async function startTestCluster(options: { shards: number; replicas: number }): Promise<TestCluster> {
+export async function startTestCluster(options: { shards: number; replicas: number; pgBin?: string | undefined }): Promise<TestCluster> {
   const dataDir = makeDataDir()
   try {
     const running = await startDev({
+      pgBin: undefined,
       ...options,
       host: '127.0.0.1',
       port: 0,
       dataDir,
-      pgBin: undefined,
       clock: realClock,
       log: consoleLogger('quiet'),
     })
@@ -40,12 +40,12 @@ export async function startTestCluster(options: { shards: number; replicas: numb
   }
 }
 
-export async function startPlainPostgres(): Promise<TestServer> {
+export async function startPlainPostgres(pgBin?: string): Promise<TestServer> {
   const user = serverUser()
   const root = makeDataDir()
   user.own(root)
   try {
-    const server = new PostgresServer(findBinaries(user), user, path.join(root, 'plain'), await freePort())
+    const server = new PostgresServer(findBinaries(user, pgBin), user, path.join(root, 'plain'), await freePort())
     await server.init()
     await server.start()
     return { port: server.port, stop: () => server.stop().finally(() => remove(root)) }

@@ -38,9 +38,12 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   }
 }
 
+/** PG_BIN names a folder with the programs of another PostgreSQL than that of the npm packages. */
+const pgBin = process.env['PG_BIN']
+
 /** If one cannot start, the other must not be left behind. */
 async function startBoth(): Promise<readonly [TestServer, TestServer]> {
-  const [cluster, plain] = await Promise.allSettled([startTestCluster({ shards: 3, replicas: 0 }), startPlainPostgres()])
+  const [cluster, plain] = await Promise.allSettled([startTestCluster({ shards: 3, replicas: 0, pgBin }), startPlainPostgres(pgBin)])
   if (cluster.status === 'fulfilled' && plain.status === 'fulfilled') return [cluster.value, plain.value]
   for (const result of [cluster, plain]) if (result.status === 'fulfilled') await result.value.stop()
   throw [cluster, plain].find((result) => result.status === 'rejected')?.reason

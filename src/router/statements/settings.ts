@@ -1,14 +1,12 @@
-/** SET, RESET, SHOW, set_config, DISCARD: run once on the catalog, which judges the value, and then follow the session. */
+/** SET, RESET, SHOW, DISCARD: run once on the catalog, which judges the value, and then follow the session. */
 import { refuse, SqlError } from '../../base/errors.ts'
-import { quoteIdent, quoteLiteral } from '../../base/quote.ts'
-import type { Arguments } from '../../executor/context.ts'
+import { quoteLiteral } from '../../base/quote.ts'
 import { noArguments } from '../../executor/context.ts'
 import { NullSink, RowsSink } from '../../executor/result-sink.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { readDataRow } from '../../protocol/row-description.ts'
-import type { AnyNode, FuncCall, SelectStmt, VariableSetStmt } from '../../sql/ast.ts'
-import { names } from '../../sql/ast.ts'
+import type { AnyNode, VariableSetStmt } from '../../sql/ast.ts'
 import type { Settings } from '../../transaction/settings.ts'
 import { withSetting } from '../../transaction/settings.ts'
 import type { Handler } from './run-statement.ts'
@@ -29,7 +27,7 @@ export const runSet: Handler = async (statement, _args, _sink, session) => {
     if (modes.readOnly !== undefined) await apply(session, `SET default_transaction_read_only = ${modes.readOnly ? 'on' : 'off'}`, 'default_transaction_read_only', false, 'set', false)
     return done('SET')
   }
-  if (/^transaction_(isolation|read_only|deferrable)$/.test(name)) throw refuse(`SET ${name} is not supported`, 'Use SET TRANSACTION.')
+  checkName(name)
   if (node.kind === 'VAR_SET_MULTI' && name === 'transaction snapshot') throw refuse('SET TRANSACTION SNAPSHOT is not supported across shards')
   const text = statement.source.text.replace(/;\s*$/, '')
   const isReset = node.kind === 'VAR_RESET' || node.kind === 'VAR_RESET_ALL' || node.kind === 'VAR_SET_DEFAULT'
@@ -37,6 +35,10 @@ export const runSet: Handler = async (statement, _args, _sink, session) => {
   if (!isReset) checkValue(name, settingText(node))
   await apply(session, text, name, node.is_local === true, isReset ? 'reset' : 'set', node.kind === 'VAR_RESET_ALL')
   return done(isReset && node.kind !== 'VAR_SET_DEFAULT' ? 'RESET' : 'SET')
+}
+
+export function checkName(name: string): void {
+  if (/^transaction_(isolation|read_only|deferrable)$/.test(name)) throw refuse(`SET ${name} is not supported`, 'Use SET TRANSACTION.')
 }
 
 const settingText = (node: VariableSetStmt) => {
@@ -53,7 +55,10 @@ export function checkValue(name: string, value: string): void {
 /** The router reads texts as UTF-8, as servers send them to it. */
 function checkEncoding(name: string, node: VariableSetStmt): void {
   if (name !== 'client_encoding' || node.kind !== 'VAR_SET_VALUE') return
-  const value = (node.args?.[0] as AnyNode | undefined)?.A_Const?.sval?.sval ?? ''
+  checkEncodingName((node.args?.[0] as AnyNode | undefined)?.A_Const?.sval?.sval ?? '')
+}
+
+export function checkEncodingName(value: string): void {
   if (!/^(utf-?8|unicode)$/i.test(value)) throw refuse(`client_encoding ${value} is not supported`, 'Use UTF8.')
 }
 
@@ -68,7 +73,7 @@ function setTransaction(node: VariableSetStmt, session: Session): StatementEnd {
 }
 
 /** Runs a SET on the catalog; if it is good, the session has it. */
-async function apply(session: Session, text: string, name: string, isLocal: boolean, kind: 'set' | 'reset', all: boolean): Promise<void> {
+export async function apply(session: Session, text: string, name: string, isLocal: boolean, kind: 'set' | 'reset', all: boolean): Promise<void> {
   const { transaction } = session
   if (isLocal && !transaction.active) {
     session.notice('25P01', 'SET LOCAL can only be used in transaction blocks', 'WARNING')
@@ -141,47 +146,6 @@ export const runShow: Handler = async (statement, args, sink, session) => {
   }
   const context = session.executionContext(await session.currentSnapshot())
   return runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false }, args, sink, context)
-}
-
-/** SELECT set_config(name, value, is_local), alone and with constants: what pg_dump and ORMs send. */
-export const runSetConfig: Handler = async (statement, args, sink, session) => {
-  const select = statement.node.SelectStmt as SelectStmt | undefined
-  if (select === undefined || !/set_config/i.test(statement.source.text)) return undefined
-  const calls = (select.targetList ?? []).map((target) => ((target as AnyNode).ResTarget?.val as AnyNode | undefined)?.FuncCall as FuncCall | undefined)
-  if (!calls.some((call) => names(call?.funcname as AnyNode[] | undefined).at(-1) === 'set_config')) return undefined
-  const [call] = calls
-  const [name, value, isLocal] = (call?.args ?? []).map((arg) => constantText(arg as AnyNode, args))
-  if (calls.length !== 1 || select.fromClause !== undefined || name === undefined || value === undefined || isLocal === undefined) {
-    throw refuse('set_config is supported alone, with constants', 'Use SET.')
-  }
-  checkValue(name.toLowerCase(), value)
-  const local = /^(t|true|on|yes|y|1)$/i.test(isLocal)
-  const key = name.toLowerCase()
-  const quoted = key.split('.').map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
-  const list = key === 'search_path' ? value.split(',').map((part) => part.trim()).map((part) => (part.startsWith('"') ? part : quoteLiteral(part))).join(', ') : quoteLiteral(value)
-  const { transaction } = session
-  if (!local || transaction.active) await apply(session, `SET ${local ? 'LOCAL ' : ''}${quoted} = ${value === '' ? "''" : list}`, key, local, 'set', false)
-  const context = session.executionContext(await session.currentSnapshot())
-  const column = (select.targetList?.[0] as AnyNode | undefined)?.ResTarget?.name ?? 'set_config'
-  const own = { ...args, types: [], bind: { ...args.bind, parameterFormats: [], values: [] }, keep: false }
-  return runOnServer(session.services.catalog, { text: `SELECT ${quoteLiteral(value)}::text AS ${quoteIdent(column)}`, markers: [], writes: false }, own, sink, context)
-}
-
-/** A constant, or a parameter that came as text (whose binary form is the same). */
-function constantText(node: AnyNode, args: Arguments): string | undefined {
-  const type = names(node.TypeCast?.typeName?.names as AnyNode[] | undefined).at(-1) ?? ''
-  if (/^(text|varchar|bool)$/.test(type)) return constantText(node.TypeCast?.arg as AnyNode, args)
-  if (node.ParamRef !== undefined) {
-    const index = (node.ParamRef.number ?? 0) - 1
-    const value = args.bind.values[index]
-    const isBinaryBoolean = value?.length === 1 && (value[0] === 0 || value[0] === 1)
-    if (isBinaryBoolean) return value[0] === 1 ? 't' : 'f'
-    return value?.toString()
-  }
-  const constant = node.A_Const
-  if (constant?.sval !== undefined) return constant.sval.sval ?? ''
-  if (constant?.boolval !== undefined) return constant.boolval.boolval === true ? 't' : 'f'
-  return undefined
 }
 
 export const discard: Handler = async (statement, _args, _sink, session) => {

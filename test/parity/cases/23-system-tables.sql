@@ -96,7 +96,7 @@ INSERT INTO facts SELECT g, 'v' || g FROM generate_series(1, 1000) g;
 VACUUM ANALYZE facts;
 SELECT relname, reltuples, relpages > 0 FROM pg_class WHERE relname IN ('facts', 'facts_pkey') ORDER BY 1;
 SELECT c.relname, c.reltuples::bigint AS estimate FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = 'facts';
-SELECT relname, n_live_tup >= 1000, last_vacuum IS NOT NULL, last_autoanalyze IS NULL FROM pg_stat_user_tables WHERE relname = 'facts';
+SELECT relname, n_live_tup >= 1000, last_vacuum IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'facts';
 SELECT relname, n_live_tup >= 1000 FROM pg_stat_all_tables s WHERE s.relid = 'facts'::regclass;
 SELECT count(*) FROM pg_stat_user_tables;
 SELECT indexrelname FROM pg_stat_user_indexes ORDER BY 1;
