@@ -6,6 +6,7 @@ import type { BindValues } from '../shard/requests.ts'
 import type { Pool } from '../shard/pool.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
+import type { SequenceValues } from './sequence-values.ts'
 import type { ShellNames } from './shell-names.ts'
 
 /** What the execution of one statement needs to know of its session. */
@@ -15,6 +16,7 @@ export interface ExecutionContext {
   readonly catalog: ServerAddress
   readonly pool: Pool
   readonly names: ShellNames
+  readonly sequences: SequenceValues
   readonly clock: Clock
   readonly database: string
   readonly user: string

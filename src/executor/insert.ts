@@ -25,6 +25,7 @@ import { RowRouter } from './row-router.ts'
 import { runOnServer } from './run-on-server.ts'
 import { withTransaction } from './scatter.ts'
 import { tagCount } from './tags.ts'
+import { nextValuesText } from './sequence-values.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 import { runStatement, StatementFailure } from './statement-exchange.ts'
 import { catalogText, timeFor } from './transaction-time.ts'
@@ -128,28 +129,19 @@ async function fillRows(plan: InsertRowsPlan, args: Arguments, context: Executio
   return filled
 }
 
-/** `count` next values of a sequence of the catalog, in order. Like nextval, they are not given back on a rollback. */
+/** `count` next values of a sequence of the catalog, in order. A transaction that is on the catalog may have made the sequence. */
 async function nextValues(sequence: string, count: number, context: ExecutionContext): Promise<string[]> {
-  const participant = context.transaction.participants.get(catalogId)
-  const text = `SELECT nextval(${quoteLiteral(sequence)}::regclass) FROM generate_series(1, ${count})`
-  if (participant !== undefined || context.transaction.pinned !== undefined) {
-    const lease = await context.transaction.lease(context.catalog)
-    const sink = new RowsSink()
-    try {
-      await runStatement(lease.connection, { prelude: lease.prelude, text }, sink)
-      return sink.rows.map((row) => row.toString('utf8', 6))
-    } catch (failure) {
-      throw failure instanceof StatementFailure ? failure.error : failure
-    } finally {
-      context.transaction.release(lease)
-    }
-  }
-  const connection = await context.pool.take(context.catalog, context.database, context.user)
+  const { transaction } = context
+  if (!transaction.participants.has(catalogId) && transaction.pinned === undefined) return context.sequences.next(context.database, context.user, sequence, count)
+  const lease = await transaction.lease(context.catalog)
+  const sink = new RowsSink()
   try {
-    const { rows } = await query(connection, text)
-    return rows.map((row) => row[0] ?? '')
+    await runStatement(lease.connection, { prelude: lease.prelude, text: nextValuesText(sequence, count) }, sink)
+    return sink.rows.map((row) => row.toString('utf8', 6))
+  } catch (failure) {
+    throw failure instanceof StatementFailure ? failure.error : failure
   } finally {
-    context.pool.release(connection)
+    transaction.release(lease)
   }
 }
 

@@ -4,6 +4,7 @@ import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { readCluster } from '../coordination/bootstrap.ts'
 import { CatalogStore } from '../coordination/catalog-store.ts'
+import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Pool } from '../shard/pool.ts'
@@ -47,7 +48,7 @@ export class Router {
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { CatalogStore } from '../coordination/catalog-store.ts'
+import type { SequenceValues } from '../executor/sequence-values.ts'
 import type { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { Pool } from '../shard/pool.ts'
@@ -17,6 +18,7 @@ export interface Services {
   readonly pool: Pool
   readonly lanes: Lanes
   readonly names: ShellNames
+  readonly sequences: SequenceValues
   readonly plans: PlanCache
   readonly commit: CommitContext
   /** Of all sessions, for those who look for deadlocks. */

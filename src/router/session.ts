@@ -172,8 +172,8 @@ export class Session {
   }
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
-    const { pool, names, clock, catalog } = this.services
-    return { text, transaction: this.transaction, snapshot, catalog, pool, names, clock, database: this.database, user: this.user, laneGroup: (server) => this.laneGroup(server), noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+    const { pool, names, sequences, clock, catalog } = this.services
+    return { text, transaction: this.transaction, snapshot, catalog, pool, names, sequences, clock, database: this.database, user: this.user, laneGroup: (server) => this.laneGroup(server), noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
   }
 
   private readonly laneGroups = new Map<number, LaneGroup>()
