@@ -6,6 +6,7 @@ import { contains } from '../sql/ast.ts'
 import { qualified } from '../base/quote.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { StatementFacts } from './facts.ts'
+import { withoutFreshValues } from './fresh-values.ts'
 import { isConstantDefault, takesFromSequence } from './constant-default.ts'
 import { checkIdentityWrites } from './identity-rules.ts'
 import { gatherSources, shardsOf } from './plan-gather.ts'
@@ -87,7 +88,7 @@ function everywhere(statement: Statement, facts: StatementFacts, relation: Relat
 }
 
 function scatterDml(statement: Statement, facts: StatementFacts, context: NameContext, relation: Relation): QueryPlan | undefined {
-  if (statement.node.MergeStmt !== undefined || facts.modifyingCte || facts.systemColumns.length > 0 || !safeEverywhere(facts)) return undefined
+  if (statement.node.MergeStmt !== undefined || facts.modifyingCte || facts.systemColumns.length > 0 || !safeEverywhere(withoutFreshValues(statement.node, facts, context))) return undefined
   if (contains(statement.node, 'SetToDefault') && relation.columns.some((column) => !isConstantDefault(column, context))) return undefined
   if (relation.table?.kind !== 'distributed' || facts.tables.some((use) => use.relation.table?.kind === 'single')) return undefined
   const { members } = findTies(statement.node, context)
@@ -105,7 +106,7 @@ function scatterDml(statement: Statement, facts: StatementFacts, context: NameCo
 function broadcastDml(statement: Statement, facts: StatementFacts, context: NameContext, relation: Relation): QueryPlan | undefined {
   const { node } = statement
   const others = facts.tables.filter((use) => !use.isTarget)
-  if (facts.modifyingCte || facts.locking || facts.systemColumns.length > 0 || !safeEverywhere(facts) || others.length === 0) return undefined
+  if (facts.modifyingCte || facts.locking || facts.systemColumns.length > 0 || !safeEverywhere(withoutFreshValues(statement.node, facts, context)) || others.length === 0) return undefined
   if (facts.tables.filter((use) => use.isTarget).length !== 1) return undefined
   if (node.MergeStmt !== undefined && relation.table?.kind !== 'single' && JSON.stringify(node).includes('"CMD_INSERT"')) return undefined
   if (contains(node, 'SetToDefault') && relation.columns.some((column) => !isConstantDefault(column, context))) return undefined
