@@ -5,8 +5,10 @@ import type pg from 'pg'
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../migrations')
 
-/** Applies the files of one folder of migrations/ that this database has not seen. Safe beside another router doing the same. */
-export async function migrate(client: pg.Client, folder: 'cluster' | 'database' | 'server'): Promise<void> {
+type Folder = 'cluster' | 'database' | 'server'
+
+/** Applies the files of these folders of migrations/ that this database has not seen, in one transaction. Safe beside another router doing the same. */
+export async function migrate(client: pg.Client, ...folders: readonly Folder[]): Promise<void> {
   await client.query('BEGIN')
   try {
     await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('pgherd.migrations', 0))`)
@@ -15,8 +17,7 @@ export async function migrate(client: pg.Client, folder: 'cluster' | 'database' 
     await client.query('CREATE TABLE IF NOT EXISTS pgherd.migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())')
     const { rows } = await client.query<{ name: string }>('SELECT name FROM pgherd.migrations')
     const applied = new Set(rows.map((row) => row.name))
-    for (const file of fs.readdirSync(path.join(root, folder)).sort()) {
-      const name = `${folder}/${file}`
+    for (const name of folders.flatMap((folder) => fs.readdirSync(path.join(root, folder)).sort().map((file) => `${folder}/${file}`))) {
       if (applied.has(name)) continue
       await client.query(fs.readFileSync(path.join(root, name), 'utf8'))
       await client.query('INSERT INTO pgherd.migrations (name) VALUES ($1)', [name])

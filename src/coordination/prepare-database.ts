@@ -1,5 +1,4 @@
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
-import { catalogId } from '../catalog/server-address.ts'
 import { withAdmin } from './admin-client.ts'
 import { migrate } from './migrate.ts'
 
@@ -10,12 +9,7 @@ export async function prepareDatabase(
   database: string,
   credentials: Credentials,
 ): Promise<void> {
-  await Promise.all(
-    [catalog, ...shards].map((server) =>
-      withAdmin(server, database, credentials, async (client) => {
-        await migrate(client, 'server')
-        if (server.id === catalogId) await migrate(client, 'database')
-      }),
-    ),
-  )
+  await Promise.all(shards.map((shard) => withAdmin(shard, database, credentials, (client) => migrate(client, 'server'))))
+  // Last, and at once: a database whose catalog has all of it is known to have it everywhere.
+  await withAdmin(catalog, database, credentials, (client) => migrate(client, 'server', 'database'))
 }

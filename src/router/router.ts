@@ -3,7 +3,10 @@ import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { readCluster } from '../coordination/bootstrap.ts'
-import { CatalogStore } from '../coordination/catalog-store.ts'
+import { withAdmin } from '../coordination/admin-client.ts'
+import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
+import { recoverDatabases } from '../coordination/database-changes.ts'
+import { migrate } from '../coordination/migrate.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -44,16 +47,23 @@ export class Router {
   static async start(options: RouterOptions): Promise<Router> {
     await parserReady
     const { catalog, credentials, clock, log } = options
+    await withAdmin(catalog, clusterDatabase, credentials, (client) => migrate(client, 'cluster'))
     const { id, servers, shards } = await readCluster(catalog, credentials)
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
+<<<<<<< HEAD
     const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
+=======
+    const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog, databases }
+>>>>>>> 2d3c450 (Make CREATE and DROP DATABASE all or nothing; crash schema changes at every step)
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
-    await recovery.run()
-    const stopRecovery = clock.every(limits.recoveryEveryMs, () => void recovery.run())
+    const recover = () => Promise.all([recovery.run(), recoverDatabases(databases).catch((error: Error) => log.debug(`databases: ${error.message}`))])
+    await recover()
+    const stopRecovery = clock.every(limits.recoveryEveryMs, () => void recover())
     const detector = new DeadlockDetector([catalog, ...shards], credentials, services.transactions, log)
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
     return new Router(port, server, services, recovery, () => {

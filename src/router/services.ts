@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import type { DatabaseServers } from '../coordination/database-changes.ts'
 import type { CatalogStore } from '../coordination/catalog-store.ts'
 import type { SequenceValues } from '../executor/sequence-values.ts'
 import type { ShellNames } from '../executor/shell-names.ts'
@@ -25,4 +26,5 @@ export interface Services {
   readonly transactions: Set<Transaction>
   readonly credentials: Credentials
   readonly catalog: ServerAddress
+  readonly databases: DatabaseServers
 }
