@@ -52,12 +52,8 @@ export class Router {
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
-<<<<<<< HEAD
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog }
-=======
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog, databases }
->>>>>>> 2d3c450 (Make CREATE and DROP DATABASE all or nothing; crash schema changes at every step)
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog, databases }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
