@@ -18,8 +18,7 @@ type Cte = NonNullable<AnyNode['CommonTableExpr']>
 interface Inlining {
   readonly clause: WithClause
   readonly cte: Cte
-  /** Undefined where nothing uses it: PostgreSQL does not run it then. */
-  readonly use: RangeVar | undefined
+  readonly use: RangeVar
 }
 
 export function inlineCtes(statement: Statement, facts: StatementFacts, context: NameContext): Statement {
@@ -46,16 +45,27 @@ function findInlining(node: AnyNode, context: NameContext): Inlining | undefined
   })
   const ctesOf = (clause: WithClause) => (clause.ctes ?? []).flatMap((one) => (one as AnyNode).CommonTableExpr ?? [])
   const definitions = clauses.flatMap(ctesOf)
-  const { cteUses } = findTies(node, context)
+  const { cteUses, closedCtes } = findTies(node, context)
+  const timesDefined = (name: string | undefined) => definitions.filter((other) => other.ctename === name).length
+  // Names must mean where it is used what they mean where it stands. What is not used stays: PostgreSQL still reads it.
+  const keepsNames = (cte: Cte) => unqualifiedRelations(cte).every((name) => timesDefined(name.relname) === (cteUses.has(name) ? 1 : 0))
   for (const clause of clauses) {
     if (clause.recursive === true) continue
     for (const cte of ctesOf(clause)) {
-      const sameName = definitions.filter((other) => other.ctename === cte.ctename)
-      const uses = [...cteUses].filter((use) => use.relname === cte.ctename)
-      if (sameName.length === 1 && uses.length <= 1 && isPure(cte, context)) return { clause, cte, use: uses[0] }
+      const [use, ...more] = [...cteUses].filter((one) => one.relname === cte.ctename)
+      const isOnly = use !== undefined && more.length === 0 && timesDefined(cte.ctename) === 1
+      if (isOnly && closedCtes.has(cte) && keepsNames(cte) && isPure(cte, context)) return { clause, cte, use }
     }
   }
   return undefined
+}
+
+function unqualifiedRelations(cte: Cte): RangeVar[] {
+  const found: RangeVar[] = []
+  walk(cte.ctequery, (tree) => {
+    if (typeof tree.relname === 'string' && typeof tree.relpersistence === 'string' && tree.schemaname === undefined) found.push(tree as RangeVar)
+  })
+  return found
 }
 
 /** True when it does not matter how often the query runs. */
@@ -73,7 +83,7 @@ function inline(node: AnyNode, { clause, cte, use }: Inlining): AnyNode {
       const { withClause: _gone, ...rest } = tree as SelectStmt
       return mapTree(ctes.length === 0 ? rest : { ...rest, withClause: { ...clause, ctes } }, change)
     }
-    if (use === undefined || tree.RangeVar !== use) return undefined
+    if (tree.RangeVar !== use) return undefined
     const given = use.alias?.colnames ?? []
     const colnames = [...given, ...(cte.aliascolnames ?? []).slice(given.length)]
     const alias = { aliasname: use.alias?.aliasname ?? use.relname ?? '', ...(colnames.length === 0 ? {} : { colnames }) }

@@ -5,13 +5,12 @@
  * To bring less, a fetch leaves out columns that the statement never names, and rows that a condition of its WHERE would
  * drop anyway. The statement still holds that condition, so a fetch may always bring more than it must.
  */
-import { deparseSync } from 'pgsql-deparser'
 import { refuse } from '../base/errors.ts'
 import type { Relation } from '../catalog/snapshot.ts'
 import { markerName } from '../catalog/snapshot.ts'
 import type { AnyNode, JoinExpr, RangeVar, SelectStmt } from '../sql/ast.ts'
 import { names, walk } from '../sql/ast.ts'
-import { parseOne } from '../sql/parse.ts'
+import { renderCondition } from '../sql/render.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { assertOnlyTablesChanged, dropColumnSchemas, replaceRelation } from './edits.ts'
@@ -226,9 +225,5 @@ function conditionText(condition: AnyNode): string | undefined {
       key === 'ColumnRef' ? { fields: ((value as { fields: unknown[] }).fields ?? []).slice(-1) } : value,
     ),
   ) as AnyNode
-  const text = deparseSync(bare as never)
-  const again = parseOne(`SELECT WHERE ${text}`).SelectStmt?.whereClause
-  const withoutPlaces = (node: unknown) =>
-    JSON.stringify(node, (key, value: unknown) => (/location|list_start|list_end/.test(key) ? undefined : value))
-  return again !== undefined && withoutPlaces(again) === withoutPlaces(bare) ? text : undefined
+  return renderCondition(bare)
 }

@@ -30,8 +30,8 @@ export interface Member {
   readonly alias: string
   /** Keys that the member is restricted to by constants (one: tied; several: an IN list). */
   readonly constants: (readonly KeySource[])[]
-  /** Members by whose key this one is tied. */
-  readonly by: Member[]
+  /** By whose keys this one is tied: by those of all members of one of the lists (the arms of a set operation). */
+  readonly by: (readonly Member[])[]
 }
 
 /** What is known of one SELECT of the statement. */
@@ -48,6 +48,8 @@ export interface Ties {
   readonly queries: ReadonlyMap<SelectStmt, QueryTies>
   /** Names that mean a WITH query. */
   readonly cteUses: ReadonlySet<RangeVar>
+  /** WITH queries that can't name columns of a query around them. */
+  readonly closedCtes: ReadonlySet<unknown>
 }
 
 export function findTies(node: AnyNode, context: NameContext): Ties {
@@ -62,7 +64,8 @@ export function tiedTo(members: readonly Member[], roots: ReadonlySet<Member>): 
   for (let grew = true; grew; ) {
     grew = false
     for (const member of members) {
-      if (tied.has(member) || !member.by.some((other) => tied.has(other) && other.relation.table?.group === member.relation.table?.group)) continue
+      const isTied = (other: Member) => tied.has(other) && other.relation.table?.group === member.relation.table?.group
+      if (tied.has(member) || !member.by.some((arms) => arms.every(isTied))) continue
       tied.add(member)
       grew = true
     }
@@ -90,6 +93,7 @@ class TieFinder implements Ties {
   readonly members: Member[] = []
   readonly queries = new Map<SelectStmt, QueryTies>()
   readonly cteUses = new Set<RangeVar>()
+  readonly closedCtes = new Set<unknown>()
   private readonly context: NameContext
 
   constructor(context: NameContext) {
@@ -116,6 +120,7 @@ class TieFinder implements Ties {
     const visible = new Set(ctes)
     if (clause?.recursive === true) for (const cte of list) visible.add(cte?.ctename ?? '')
     for (const cte of list) {
+      if (outer === undefined) this.closedCtes.add(cte)
       if (cte?.ctequery !== undefined) this.statement(cte.ctequery as AnyNode, outer, new Set(visible))
       visible.add(cte?.ctename ?? '')
     }
@@ -261,8 +266,9 @@ function keysByName(items: readonly ScopeItem[], name: string): readonly Member[
 
 /** Equal keys: each side that is bound is tied by the other. */
 function link(one: readonly Member[], other: readonly Member[], bound: ReadonlySet<Member>): void {
-  for (const member of one) if (bound.has(member)) member.by.push(...other)
-  for (const member of other) if (bound.has(member)) member.by.push(...one)
+  if (one.length === 0 || other.length === 0) return
+  for (const member of one) if (bound.has(member)) member.by.push(other)
+  for (const member of other) if (bound.has(member)) member.by.push(one)
 }
 
 function renamed(columns: readonly ScopeColumn[] | undefined, list: readonly AnyNode[] | undefined): readonly ScopeColumn[] | undefined {

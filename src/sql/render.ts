@@ -1,5 +1,6 @@
 /** Trees that the planner has changed, as text again, with the proof that the text means just that tree. */
 import { deparseSync } from 'pgsql-deparser'
+import { SqlError } from '../base/errors.ts'
 import type { AnyNode } from './ast.ts'
 import { isTree } from './ast.ts'
 import { parseOne } from './parse.ts'
@@ -16,7 +17,23 @@ export function meaning(node: unknown): string {
 /** The text of a statement's tree; undefined when the text, parsed again, is not the tree. */
 export function renderStatement(node: AnyNode): string | undefined {
   const text = deparseSync(node as never, { pretty: false })
-  return meaning(parseOne(text)) === meaning(node) ? text : undefined
+  return means(text, node) ? text : undefined
+}
+
+/** The same for an expression, as it may stand in a WHERE. */
+export function renderCondition(node: AnyNode): string | undefined {
+  const text = deparseSync(node as never)
+  return means(`SELECT WHERE ${text}`, { SelectStmt: { whereClause: node, limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' } } as unknown as AnyNode) ? text : undefined
+}
+
+/** The deparser leaves out quotes that some names need: such a text does not even parse. */
+function means(text: string, node: AnyNode): boolean {
+  try {
+    return meaning(parseOne(text)) === meaning(node)
+  } catch (error) {
+    if (error instanceof SqlError && error.fields.code === '42601') return false
+    throw error
+  }
 }
 
 /** An expression's tree, of a text that the planner itself writes. */

@@ -28,3 +28,26 @@ SELECT * FROM d;
 -- arguments of a statement without parameters are not looked at
 PREPARE none AS SELECT 1 AS one;
 EXECUTE none (1, 'x');
+
+-- a join with a UNION is tied to a key only when all arms are
+CREATE TABLE a (id int PRIMARY KEY, n int, x text);
+CREATE TABLE b (id int PRIMARY KEY, n int, y text);
+CREATE TABLE c (id int PRIMARY KEY, n int, z text);
+INSERT INTO a SELECT g, g % 5, 'a' || g FROM generate_series(1, 30) g;
+INSERT INTO b SELECT g, g % 4, 'b' || g FROM generate_series(11, 40) g;
+INSERT INTO c SELECT g, g % 3, 'c' || g FROM generate_series(5, 20) g;
+SELECT q.id FROM (SELECT id FROM b WHERE id = 12 UNION ALL SELECT id FROM c) q JOIN a ON a.id = q.id;
+SELECT q.id FROM (SELECT id FROM b WHERE id = 12 UNION SELECT id FROM c) q JOIN a ON a.id = q.id;
+SELECT id FROM a WHERE id IN (SELECT id FROM b WHERE id = 12 UNION ALL SELECT id FROM c);
+SELECT id FROM a WHERE id IN (SELECT id FROM b EXCEPT SELECT id FROM c WHERE id = 12);
+SELECT q.id FROM (SELECT id FROM b WHERE id = 12 UNION ALL SELECT id FROM c WHERE id = 12) q JOIN a ON a.id = q.id;
+
+-- a WITH query means the same where it is used: its tables, and the columns of the query around it
+WITH w AS (SELECT id FROM b WHERE id < 14) SELECT * FROM (WITH b AS (SELECT 1 AS id) SELECT w.id AS w, b.id AS b, b2.id AS b2 FROM w, b, b b2) q ORDER BY 1;
+WITH w AS (SELECT id FROM b WHERE id < 14), b AS (SELECT 1 AS id) SELECT w.id, b.id, b2.id FROM w, b, b b2 ORDER BY 1;
+SELECT a.id, (WITH w AS (SELECT a.n AS v) SELECT max(s.v) FROM (SELECT (SELECT w.v FROM w) AS v FROM b a) s) FROM a ORDER BY 1;
+SELECT a.id, (WITH w AS (SELECT a.n AS v) SELECT (SELECT w.v FROM w) FROM b a WHERE a.id = 11) FROM a ORDER BY 1;
+WITH "Mixed Case" AS (SELECT id FROM a), "select" (c1) AS (SELECT id FROM b) SELECT count(*) FROM "Mixed Case", "select" WHERE id = c1;
+WITH "View 0" (c1) AS (SELECT id FROM a WHERE n = 1) SELECT c1 FROM "View 0" WHERE c1 = 11;
+-- one that is not used is read all the same
+WITH w AS (SELECT current_date + id::bigint FROM a) SELECT id FROM a WHERE id < 4;
