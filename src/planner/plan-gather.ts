@@ -21,11 +21,15 @@ import type { NameContext } from './resolve.ts'
 import { pushDown } from './push-down.ts'
 import { hole, timeEdits } from './rewrite.ts'
 import { factFetch } from './shard-facts.ts'
-import { conjuncts } from './ties.ts'
+import { conjuncts, findTies } from './ties.ts'
+import { neverRun } from './unused-ctes.ts'
 
 export function buildGather(statement: Statement, facts: StatementFacts, context: NameContext, rule: string): GatherPlan {
   const pushed = pushDown(statement, facts, context)
-  const { fetches, ...texts } = gatherSources(pushed?.statement ?? statement, pushed?.facts ?? facts, context)
+  const [rest, restFacts] = [pushed?.statement ?? statement, pushed?.facts ?? facts]
+  const never = neverRun(rest.node, findTies(rest.node, context))
+  const tables = restFacts.tables.filter((use) => !never.has(use.rangeVar))
+  const { fetches, ...texts } = gatherSources(rest, { ...restFacts, tables }, context)
   const temporary = facts.relations.some((use) => use.resolved.kind === 'temporary')
   const writes = facts.catalogOnly.length > 0 || facts.volatile.length > 0
   return Object.freeze({ kind: 'gather', rule, fetches: [...(pushed?.queries ?? []), ...fetches], ...texts, writes, pins: temporary || pinsSession(facts) })

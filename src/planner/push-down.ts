@@ -19,6 +19,7 @@ import type { SplitQuery } from './split-query.ts'
 import { isClosed, splitQuery } from './split-query.ts'
 import type { Ties } from './ties.ts'
 import { findTies } from './ties.ts'
+import { neverRun } from './unused-ctes.ts'
 
 export interface PushedDown {
   readonly statement: Statement
@@ -35,7 +36,7 @@ const rules: Readonly<Record<SplitQuery['way'], string>> = {
 /** Undefined when nothing can be pushed down. */
 export function pushDown(statement: Statement, facts: StatementFacts, context: NameContext): PushedDown | undefined {
   const ties = findTies(statement.node, context)
-  const pusher = new Pusher(ties, context)
+  const pusher = new Pusher(ties, neverRun(statement.node, ties), context)
   const node = pusher.visit(statement.node)
   if (pusher.queries.length === 0) return undefined
   const text = renderStatement(node)
@@ -47,10 +48,12 @@ export function pushDown(statement: Statement, facts: StatementFacts, context: N
 class Pusher {
   readonly queries: QueryFetch[] = []
   private readonly ties: Ties
+  private readonly neverRun: ReadonlySet<unknown>
   private readonly context: NameContext
 
-  constructor(ties: Ties, context: NameContext) {
+  constructor(ties: Ties, never: ReadonlySet<unknown>, context: NameContext) {
     this.ties = ties
+    this.neverRun = never
     this.context = context
   }
 
@@ -58,6 +61,7 @@ class Pusher {
     const change = (tree: AnyNode): unknown => {
       const select = tree as SelectStmt
       const query = this.ties.queries.get(select)
+      if (this.neverRun.has(select)) return undefined
       if (query === undefined || query.members.length === 0) return undefined
       if (query.scope.outer !== undefined && !isClosed({ SelectStmt: select }, this.ties)) return undefined
       const rest = this.split(select)
