@@ -10,8 +10,8 @@ import type { ClientStream } from './client-stream.ts'
 export class ClientSink implements ResultSink {
   /** Something of this statement's answer has gone out. */
   touched = false
-  /** The statement is one that gives rows. */
-  hasRows = false
+  /** The columns of a statement that gives rows. */
+  columns: readonly FieldDescription[] | undefined
   /** Rows past those that the client wants now. */
   readonly held: Buffer[] = []
   private readonly stream: ClientStream
@@ -46,16 +46,20 @@ export class ClientSink implements ResultSink {
 
   fields(fields: readonly FieldDescription[]): void {
     this.bound()
-    if (this.hasRows) return
-    this.hasRows = true
+    if (this.columns !== undefined) return
+    this.columns = fields
     if (!this.wantsDescription) return
     writeRowDescription(this.stream.out, fields)
     this.stream.scheduleFlush()
   }
 
+  get hasRows(): boolean {
+    return this.columns !== undefined
+  }
+
   /** The client has the rows that it asked for. */
   get isFull(): boolean {
-    return this.rowsLeft === 0 && this.hasRows
+    return this.rowsLeft === 0 && this.columns !== undefined
   }
 
   row(buffer: Buffer, start: number, end: number): boolean {

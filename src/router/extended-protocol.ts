@@ -11,6 +11,7 @@ import { runStatement } from '../executor/statement-exchange.ts'
 import { isDataStatement } from '../planner/plan-statement.ts'
 import { formatOf, readBind, readExecute, readParse, readTarget } from '../protocol/frontend-reader.ts'
 import { Backend, Frontend } from '../protocol/message-types.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
 import { writeRowDescription } from '../protocol/row-description.ts'
 import { query } from '../shard/query.ts'
 import type { Statement } from '../sql/parse.ts'
@@ -71,7 +72,7 @@ export class ExtendedProtocol {
   }
 
   addStatement(name: string, statement: Statement, description: StatementDescription): void {
-    this.statements.set(name, { statement, types: description.parameterTypes, description })
+    this.statements.set(name, { statement, types: description.parameterTypes, description, ran: undefined })
   }
 
   deallocate(name: string): boolean {
@@ -151,7 +152,7 @@ export class ExtendedProtocol {
     const open = Array.from({ length: count }, (_, i) => parameterTypes[i] ?? 0).includes(0)
     const description = statement !== undefined && open ? await describeStatement(this.session, statement, parameterTypes) : undefined
     if (this.statements.has(name)) throw new SqlError('42P05', `prepared statement "${name}" already exists`)
-    const prepared = { statement, types: description?.parameterTypes ?? parameterTypes, description }
+    const prepared = { statement, types: description?.parameterTypes ?? parameterTypes, description, ran: undefined }
     this.statements.set(name, prepared)
     if (statement !== undefined && description === undefined && isDataStatement(statement)) this.owed.parse = { name, prepared }
     else this.session.stream.out.begin('1').end()
@@ -243,15 +244,20 @@ export class ExtendedProtocol {
 
   /** A client that has been told the columns must not get others: PostgreSQL refuses, and so does this. */
   private async checkResultType(prepared: PreparedStatement): Promise<void> {
-    const { description, statement } = prepared
-    const version = this.session.snapshot?.version
-    if (description === undefined || statement === undefined || description.version === version) return
+    const { description, statement, ran } = prepared
+    const told = description ?? ran
+    if (told === undefined || statement === undefined || told.version === this.session.snapshot?.version) return
     const now = await describeStatement(this.session, statement, prepared.types).catch((error: unknown) => {
       const { code, message, fields } = asSqlError(error)
       throw new SqlError(code, message, { ...fields, stage: 'bind' })
     })
-    const shape = (one: StatementDescription) => JSON.stringify(one.fields?.map(({ name, typeOid, typeModifier }) => [name, typeOid, typeModifier]))
-    if (shape(now) !== shape(description)) throw new SqlError('0A000', 'cached plan must not change result type', { stage: 'bind' })
+    // What a statement gave tells nothing of modifiers: a gather's columns may have none.
+    const shape = (fields: readonly FieldDescription[] | undefined) =>
+      JSON.stringify(fields?.map(({ name, typeOid, typeModifier }) => [name, typeOid, description === undefined ? 0 : typeModifier]))
+    if (shape(now.fields) !== shape(told.fields)) {
+      // pgjdbc knows by the routine that it should prepare the statement anew.
+      throw new SqlError('0A000', 'cached plan must not change result type', { stage: 'bind', file: 'plancache.c', routine: 'RevalidateCachedQuery' })
+    }
     prepared.description = now
   }
 
@@ -303,6 +309,7 @@ export class ExtendedProtocol {
     if (describe && !isCopy && !sink.hasRows) session.stream.out.begin('n').end()
     portal.state = end.kind === 'suspended' ? 'begun' : 'finished'
     portal.hasRows ||= sink.hasRows
+    if (portal.prepared.description === undefined && sink.columns !== undefined) portal.prepared.ran = { version: session.snapshot?.version ?? 0, fields: sink.columns }
     if (end.kind === 'complete') portal.tag = end.tag
     if (end.kind !== 'complete' || !sink.isFull) return end
     // No server keeps the other rows for the client: this session does.

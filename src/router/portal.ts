@@ -2,6 +2,7 @@
 import { SqlError } from '../base/errors.ts'
 import type { Arguments } from '../executor/context.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
 import type { BindValues } from '../shard/requests.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { StatementDescription } from './plan-cache.ts'
@@ -11,6 +12,8 @@ export interface PreparedStatement {
   readonly statement: Statement | undefined
   readonly types: readonly number[]
   description: StatementDescription | undefined
+  /** The columns that it gave when it ran, where nobody has asked the shell for them. */
+  ran: { readonly version: number; readonly fields: readonly FieldDescription[] } | undefined
 }
 
 export interface Portal {

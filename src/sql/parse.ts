@@ -60,9 +60,15 @@ function asSyntaxError(error: unknown, text: string): SqlError {
   if (error instanceof RangeError) {
     return new SqlError('54001', 'statement is nested too deeply', { hint: 'Simplify the statement.' })
   }
-  const { message, sqlDetails } = error as Error & { sqlDetails?: { message: string; cursorPosition: number } }
+  const { message, sqlDetails } = error as Error & { sqlDetails?: { message: string; cursorPosition: number; fileName: string; functionName: string; lineNumber: number } }
   if (sqlDetails === undefined) return new SqlError('XX000', `parser failed: ${message}`)
   // The parser counts characters from zero, PostgreSQL tells them from one.
   const end = /at end of input$/.test(sqlDetails.message)
-  return new SqlError('42601', sqlDetails.message, { position: String(end ? characterCount(text) + 1 : sqlDetails.cursorPosition + 1) })
+  const { fileName, functionName, lineNumber } = sqlDetails
+  return new SqlError('42601', sqlDetails.message, {
+    position: String(end ? characterCount(text) + 1 : sqlDetails.cursorPosition + 1),
+    file: fileName,
+    line: String(lineNumber),
+    routine: functionName,
+  })
 }

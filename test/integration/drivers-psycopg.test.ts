@@ -1,27 +1,23 @@
-/** psycopg 3 (libpq underneath): a Python program of its own, since what counts is what libpq makes of the answers. */
-import { spawn, spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { describe, expect, inject, test } from 'vitest'
-import { createDatabase } from '../support/databases.ts'
+/** psycopg 3 (libpq underneath), in a virtual environment of its own; PYTHON names an interpreter that has psycopg instead. */
+import path from 'node:path'
+import type { Missing, Program } from './drivers/program.ts'
+import { cacheFolder, checksIn, requireSteps, run, sourceFolder, testProgram } from './drivers/program.ts'
 
-const script = fileURLToPath(new URL('psycopg/check.py', import.meta.url))
-/** PYTHON names an interpreter that has psycopg, for instance one of a virtual environment. */
-const python = process.env['PYTHON'] ?? 'python3'
-const hasPsycopg = spawnSync(python, ['-c', 'import psycopg']).status === 0
-const checks = ['parameters', 'prepared', 'pipeline', 'pipeline_error', 'binary_cursor', 'copy_in', 'copy_binary', 'copy_out', 'copy_error', 'named_cursor', 'savepoints', 'errors', 'cancel_one', 'cancel_all', 'notify', 'executemany', 'empty']
+const folder = sourceFolder('psycopg')
+const script = path.join(folder, 'check.py')
 
-describe.skipIf(!hasPsycopg)('psycopg (skipped: python3 has no psycopg)', () => {
-  let database: Promise<string> | undefined
+async function prepare(): Promise<Program | Missing> {
+  const given = process.env['PYTHON']
+  if (given !== undefined && (await run(given, ['-c', 'import psycopg'], folder)).ok) return { command: given, args: [script] }
+  const environment = cacheFolder('psycopg')
+  const python = path.join(environment, 'bin/python')
+  const missing = await requireSteps(folder, [
+    ['python3', '-m', 'venv', environment],
+    [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--requirement', 'requirements.txt'],
+  ])
+  return missing ?? { command: python, args: [script] }
+}
 
-  test.each(checks)('%s', async (check) => {
-    const port = inject('clusterPort')
-    database ??= createDatabase(port, 'drivers_psycopg')
-    const child = spawn(python, [script, check, `host=127.0.0.1 port=${port} user=postgres dbname=${await database}`])
-    let complaints = ''
-    child.stdout.resume()
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (complaints += chunk))
-    const code = await new Promise((resolve) => child.once('close', resolve))
-    expect(complaints).toBe('')
-    expect(code).toBe(0)
-  })
-})
+const checks = checksIn(script, /^def (\w+)\(conn\):/gm).filter((name) => name !== 'fill')
+
+testProgram('psycopg', await prepare(), checks, (port, database) => `host=127.0.0.1 port=${port} user=postgres dbname=${database}`)
