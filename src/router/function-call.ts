@@ -52,7 +52,7 @@ async function mayCall(oid: number, session: Session): Promise<{ pins: boolean; 
   const snapshot = await session.currentSnapshot()
   const sink = new RowsSink()
   // An OID that is none has no row: then PostgreSQL's own error is the answer, as it is for what is not a plain function.
-  const text = `SELECT format('SELECT %I.%I(%s)', n.nspname, p.proname, (SELECT string_agg(format('$%s::%s', i, format_type(t, NULL)), ', ' ORDER BY i) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY a(t, i))), p.proname
+  const text = `SELECT format('SELECT %I.%I(%s)', n.nspname, p.proname, (SELECT string_agg(format('$%s::%s', i, format_type(t, -1)), ', ' ORDER BY i) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY a(t, i))), p.proname
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = ${oid >>> 0} AND p.prokind = 'f' AND NOT p.proretset`
   await runOnServer(session.services.catalog, { text, markers: [], writes: false }, noArguments, sink, session.executionContext(snapshot))
   const [call, name] = sink.rows[0] === undefined ? [] : readDataRow(sink.rows[0], 0).map(String)

@@ -7,7 +7,7 @@ import { generalised } from './run.ts'
 import { smallerStatements } from './shrink-tree.ts'
 import type { Step } from './step.ts'
 
-const replaysMax = 120
+const replaysMax = 60
 const triesMax = 1500
 
 export async function shrink(finding: Finding, ports: Ports): Promise<Step[]> {

@@ -71,7 +71,7 @@ export const executePrepared: Handler = async (statement, _args, sink, session) 
   const expressions = given.length === 0 ? [] : argumentTexts(statement.source.raw)
   const values: (Buffer | undefined)[] = []
   if (expressions.length > 0) {
-    const types = await ask(`SELECT ${prepared.types.map((oid) => `format_type(${oid}, NULL)`).join(', ')}`, session)
+    const types = await ask(`SELECT ${prepared.types.map((oid) => `format_type(${oid}, -1)`).join(', ')}`, session)
     values.push(...(await ask(`SELECT ${expressions.map((text, i) => `CAST(${text} AS ${types[i]?.toString()})`).join(', ')}`, session)))
   }
   const bind = { parameterFormats: [], values, resultFormats: [] }

@@ -51,3 +51,13 @@ WITH "Mixed Case" AS (SELECT id FROM a), "select" (c1) AS (SELECT id FROM b) SEL
 WITH "View 0" (c1) AS (SELECT id FROM a WHERE n = 1) SELECT c1 FROM "View 0" WHERE c1 = 11;
 -- one that is not used is read all the same
 WITH w AS (SELECT current_date + id::bigint FROM a) SELECT id FROM a WHERE id < 4;
+
+-- an argument of EXECUTE is of its parameter's type whatever its length
+CREATE TABLE ch (id int PRIMARY KEY, c char(6), b bit(5));
+INSERT INTO ch VALUES (1, 'ab', B'10101'), (2, 'a', B'10000'), (3, 'abc', B'11111');
+PREPARE by_char AS SELECT id FROM ch WHERE c = $1;
+EXECUTE by_char ('ab');
+PREPARE by_bit AS SELECT id FROM ch WHERE b = $1;
+EXECUTE by_bit (B'10101');
+PREPARE declared (char, bit, varchar, numeric) AS SELECT $1, $2, $3, $4;
+EXECUTE declared ('abc', B'101', 'xyz', 1.25);
