@@ -6,7 +6,7 @@
 import { refuse } from '../base/errors.ts'
 import type { Relation, Snapshot } from '../catalog/snapshot.ts'
 import type { AnyNode, RangeVar, Tree, WithClause } from '../sql/ast.ts'
-import { isTree, names } from '../sql/ast.ts'
+import { isRepetition, isTree, names } from '../sql/ast.ts'
 import type { NameContext, Resolved } from './resolve.ts'
 import { resolveName } from './resolve.ts'
 import type { ShardFact } from './shard-facts.ts'
@@ -76,7 +76,7 @@ class Collector {
       for (const item of value) this.visit(item, key, ctes)
       return
     }
-    if (!isTree(value)) return
+    if (!isTree(value) || isRepetition(value, key)) return
     this.note(value, key, ctes)
     const inner = this.visitWith(value, ctes)
     for (const [name, child] of Object.entries(value)) {

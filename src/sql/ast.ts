@@ -50,12 +50,17 @@ export function isTree(value: unknown): value is Tree {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** (a, b) = (SELECT ...): each column's assignment holds the whole SELECT, which stands in the text once. */
+export function isRepetition(tree: Tree, key: string): boolean {
+  return key === 'MultiAssignRef' && tree.colno !== 1
+}
+
 /** Calls `visit` for every object of the tree with the key it stands under, outermost first; false skips its inside. */
 export function walk(value: unknown, visit: (tree: Tree, key: string) => boolean | void, key = ''): void {
   if (Array.isArray(value)) {
     for (const item of value) walk(item, visit, key)
   } else if (isTree(value)) {
-    if (visit(value, key) === false) return
+    if (isRepetition(value, key) || visit(value, key) === false) return
     for (const [name, child] of Object.entries(value)) {
       if (typeof child === 'object') walk(child, visit, name)
     }

@@ -32,6 +32,7 @@ async function main(): Promise<number> {
     for (let seed = first; seed < first + Number(values.runs); seed++) {
       const run = await runSeed(seed, Number(values.statements), ports)
       statements += run.statements
+      if (process.stderr.isTTY) process.stderr.write(`\rseed ${seed}, ${statements} statements, ${findings} differences `)
       failures += run.failures
       addCounts(refusals, run.refusals)
       addCounts(errors, run.errors)

@@ -93,8 +93,18 @@ function update(writing: Writing, table: Table): string {
     const of = random.pick([() => value(writing, column.type.family, level, 2), () => literal(writing, column.type), () => (column.type === types.domain ? 'DEFAULT' : literal(writing, column.type))])
     return random.chance(10) ? `(${column.name}) = ROW (${of()})` : `${column.name} = ${of()}`
   })
+  const both = random.chance(15) ? severalColumns(writing, columns.filter(plainColumn), level) : undefined
+  if (both !== undefined) sets.splice(0, sets.length, both)
   const where = random.chance(90) ? ` WHERE ${condition(writing, level, 1)}` : ''
   return `UPDATE ${table.name}${alias === table.name ? '' : ` AS ${alias}`} SET ${sets.join(', ')}${where}${returning(writing, table, alias)}`
+}
+
+/** (a, b) = (SELECT ...), of one row or none. */
+function severalColumns(writing: Writing, columns: readonly TableColumn[], level: Level): string | undefined {
+  if (columns.length < 2) return undefined
+  const own = writing.random.some(columns, 2, 2)
+  const query = select(writing, level, { families: own.map((column) => column.type.family), depth: 1, exact: true })
+  return `(${own.map((column) => column.name).join(', ')}) = (SELECT z.v, z.w FROM (${query.sql}) AS z (v, w) ORDER BY 1, 2 LIMIT 1)`
 }
 
 /** From one row for each of the other's keys, so that no row is changed by two. */

@@ -61,3 +61,9 @@ PREPARE by_bit AS SELECT id FROM ch WHERE b = $1;
 EXECUTE by_bit (B'10101');
 PREPARE declared (char, bit, varchar, numeric) AS SELECT $1, $2, $3, $4;
 EXECUTE declared ('abc', B'101', 'xyz', 1.25);
+
+-- several columns from one subquery
+UPDATE b SET (n, y) = (SELECT count(*), max(x) FROM a WHERE a.id = b.id) WHERE id < 15 RETURNING *;
+UPDATE b SET (y, n) = (SELECT x, n FROM a WHERE a.n = b.n ORDER BY a.id LIMIT 1), id = id WHERE id = 16 RETURNING *;
+UPDATE b SET (n, y) = (SELECT max(a.n), min(c.z) FROM a, c) WHERE id > 36;
+SELECT * FROM b;
