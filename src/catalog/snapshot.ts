@@ -38,6 +38,8 @@ export interface Relation {
   readonly primaryKey: readonly string[]
   /** The SELECT of a view, with every name in it qualified. */
   readonly viewDefinition: string | undefined
+  /** What matters to a write to a view; undefined for all others. */
+  readonly view: ViewRules | undefined
   /** Undefined for what has no rows on shards: views, sequences, ... */
   readonly table: TablePlacement | undefined
   readonly triggers: readonly Trigger[]
@@ -49,6 +51,14 @@ export interface Trigger {
   readonly mayDropInserts: boolean
   /** Its function asks for the transaction's time. */
   readonly usesTime: boolean
+}
+
+export interface ViewRules {
+  /** PostgreSQL can rewrite INSERT, UPDATE and DELETE to its table. */
+  readonly isUpdatable: boolean
+  readonly hasTriggers: boolean
+  /** Of WITH (...): check_option=local, security_barrier=true, ... */
+  readonly options: readonly string[]
 }
 
 export interface TablePlacement {

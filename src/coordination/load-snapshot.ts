@@ -1,10 +1,12 @@
 /** Reads a database's snapshot from its shell. */
-import type { Builtins, Column, KeyType, Relation, ShardServer, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction } from '../catalog/snapshot.ts'
+import type { Builtins, Column, KeyType, Relation, ShardServer, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction, ViewRules } from '../catalog/snapshot.ts'
 import { relationKey } from '../catalog/snapshot.ts'
 
 const relationsQuery = `
   SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind,
          CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS view_definition,
+         CASE WHEN c.relkind = 'v' THEN json_build_object('isUpdatable', pg_relation_is_updatable(c.oid, false) = 28,
+           'hasTriggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid), 'options', coalesce(c.reloptions, '{}')) END AS view,
          p.id, p.kind, p.key_column, p.key_type, p.group_id, p.shard_id, p.layout, p.by_default,
          (SELECT coalesce(json_agg(a.attname ORDER BY k.n), '[]') FROM pg_constraint pk, unnest(pk.conkey) WITH ORDINALITY k (attnum, n)
             JOIN pg_attribute a ON a.attnum = k.attnum WHERE pk.conrelid = c.oid AND pk.contype = 'p' AND a.attrelid = c.oid) AS primary_key,
@@ -55,6 +57,7 @@ interface RelationRow {
   name: string
   relkind: string
   view_definition: string | null
+  view: ViewRules | null
   id: number | null
   kind: TableKind | null
   key_column: string | null
@@ -132,6 +135,7 @@ function toRelation(row: RelationRow, timed: ReadonlySet<number>): Relation {
     relkind: row.relkind,
     columns: row.columns.map((column) => ({ ...column, default: column.default ?? undefined, sequence: column.sequence ?? undefined, collation: column.collation ?? undefined })),
     primaryKey: row.primary_key,
+    view: row.view ?? undefined,
     viewDefinition: row.view_definition?.replace(/;\s*$/, ''),
     table,
     triggers: row.triggers.map(({ name, type, function: oid }) => ({ name, mayDropInserts: (type & beforeInsertRow) === beforeInsertRow, usesTime: timed.has(oid) })),

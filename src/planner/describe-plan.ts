@@ -34,7 +34,7 @@ export function describePlan(plan: QueryPlan): string[] {
     case 'insert-select':
       return [`Insert From Catalog  ${plan.relation.table?.kind} "${plan.relation.name}"  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
     case 'workbench':
-      return [`Workbench  write  (${plan.rule})`, ...plan.benches.map(describeBench), ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
+      return [`Workbench  write  (${plan.rule})`, ...plan.benches.map(describeBench), ...plan.views.map((view) => `  View  "${view.relation.name}" as ${view.temporary} ${view.text.replaceAll(/\s+/g, ' ')}`), ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
     case 'rekey':
       return [`Rekey  to ${describeKey(plan.newKey)}  (${plan.rule})`, ...[...describePlan(plan.stays), ...describePlan(plan.moves)].map((line) => `  ${line}`)]
     default:

@@ -10,6 +10,7 @@ import type { Relation } from '../catalog/snapshot.ts'
 import { markerName } from '../catalog/snapshot.ts'
 import type { AnyNode, JoinExpr, RangeVar, SelectStmt } from '../sql/ast.ts'
 import { names, walk } from '../sql/ast.ts'
+import { parseOne } from '../sql/parse.ts'
 import { renderCondition } from '../sql/render.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { Edit } from '../sql/source-text.ts'
@@ -131,6 +132,14 @@ export function targetConditions(statement: AnyNode, rangeVar: RangeVar, context
   const condition = (UpdateStmt?.whereClause ?? DeleteStmt?.whereClause ?? MergeStmt?.joinCondition) as AnyNode | undefined
   const items = fromItems([{ RangeVar: rangeVar }, ...(others as AnyNode[])] as AnyNode[])
   return conjuncts(condition).flatMap((one) => (soleTarget(one, items, context) === rangeVar ? (conditionText(one) ?? []) : []))
+}
+
+/** The conditions of a view's WHERE, as far as they speak of its one table's columns. */
+export function viewConditions(definition: string, context: NameContext): string[] {
+  const select = parseOne(definition).SelectStmt as SelectStmt | undefined
+  const items = fromItems((select?.fromClause ?? []) as AnyNode[])
+  const [only] = items
+  return conjuncts(select?.whereClause as AnyNode | undefined).flatMap((one) => (soleTarget(one, items, context) === only?.rangeVar ? (conditionText(one) ?? []) : []))
 }
 
 const plainTags = new Set(['A_Expr', 'BoolExpr', 'NullTest', 'BooleanTest', 'A_Const', 'TypeCast', 'TypeName', 'List', 'ColumnRef', 'String', 'Integer', 'ParamRef'])

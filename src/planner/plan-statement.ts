@@ -10,6 +10,7 @@ import { planDml } from './plan-dml.ts'
 import { planInsert } from './plan-insert.ts'
 import type { QueryPlan } from './plan.ts'
 import { gather, planSelect } from './plan-select.ts'
+import { planViewWrite } from './plan-view-write.ts'
 import type { NameContext } from './resolve.ts'
 
 export interface PlannedStatement {
@@ -52,6 +53,9 @@ export function planStatement(given: Statement, context: NameContext, rowsFrom: 
   const unknownNames = facts.relations.some((use) => use.resolved.kind === 'unknown')
   const { node } = statement
   if (contains(node, 'CurrentOfExpr')) throw refuse('WHERE CURRENT OF is not supported across shards', 'Name the row by its key.')
+  const throughView = planViewWrite(statement, facts, context)
+  if (throughView !== undefined && 'plan' in throughView) return { plan: throughView.plan, unknownNames }
+  if (throughView !== undefined) return planStatement(throughView.rewritten, context, rowsFrom)
   if (node.SelectStmt !== undefined && rowsFrom !== 'anywhere') {
     const plan = planSelect(statement, facts, context)
     const fits = plan.kind === 'catalog' || plan.kind === 'gather' || (plan.kind === 'one-shard' && rowsFrom === 'one-server')

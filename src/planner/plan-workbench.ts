@@ -5,14 +5,19 @@
  * before it, and its RETURNING is right. What it did to the benches is then done to the tables (executor/workbench.ts).
  */
 import { refuse } from '../base/errors.ts'
+import { quoteIdent } from '../base/quote.ts'
 import { markerName } from '../catalog/snapshot.ts'
+import type { AnyNode, RangeVar } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
+import { parseOne } from '../sql/parse.ts'
 import type { Edit } from '../sql/source-text.ts'
+import { SourceText } from '../sql/source-text.ts'
 import { hidesTime, refuseNotedDefaults, timeDefaults } from './constant-default.ts'
-import { replaceRelation } from './edits.ts'
+import { dropColumnSchemas, replaceRelation } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
-import { gatherSources, shardsOf, targetConditions } from './plan-gather.ts'
-import type { Bench, KeyList, WorkbenchPlan } from './plan.ts'
+import { gatherSources, shardsOf, targetConditions, viewConditions } from './plan-gather.ts'
+import type { ViewChain } from './plan-view-write.ts'
+import type { Bench, BenchView, KeyList, WorkbenchPlan } from './plan.ts'
 import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { findTies } from './ties.ts'
@@ -37,11 +42,45 @@ export function workbench(rule: string, statement: Statement, facts: StatementFa
     kind: 'workbench',
     rule,
     benches: all,
+    views: [],
     fetches,
     text,
     timed,
     hiddenTime: hiddenTime || all.some(({ relation }) => relation.columns.some((column) => hidesTime(column, context))),
     timeDefaults: all.map(({ temporary, relation }) => ({ temporary, defaults: timeDefaults(relation.columns, context) })),
+    pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary'),
+  })
+}
+
+/** A write to a view: the bench is its table's, and the view stands over it. */
+export function viewBench(statement: Statement, facts: StatementFacts, context: NameContext, write: Write, chain: ViewChain): WorkbenchPlan {
+  const { table, views } = chain
+  const temporary = 'pgherd_w1'
+  const onTable = { ...write, relation: table, sets: new Set(table.columns.map((column) => column.name)) }
+  refuseUnknownEffects(onTable, context)
+  const bench: Bench = { ...benchOf(onTable, temporary, statement, context), where: views.length === 1 ? viewConditions(views[0]?.viewDefinition ?? '', context) : [], keys: undefined }
+  const made = views.map((view, i): BenchView => {
+    const source = new SourceText(view.viewDefinition ?? '')
+    const rangeVar = (parseOne(source.text).SelectStmt?.fromClause?.[0] as AnyNode | undefined)?.RangeVar as RangeVar
+    const below = i + 1 === views.length ? temporary : `pgherd_v${i + 2}`
+    const columns = view.columns.map((column) => quoteIdent(column.name)).join(', ')
+    const options = (view.view?.options ?? []).filter((option) => /^(check_option|security_barrier)=/.test(option))
+    const text = source.edited([...replaceRelation(source, rangeVar, `pg_temp.${below}`), ...dropColumnSchemas(source, parseOne(source.text))])
+    const defaults = view.columns.flatMap((column) => (column.default === undefined ? [] : [{ column: column.name, text: column.default }]))
+    return { temporary: `pgherd_v${i + 1}`, relation: view, text: `(${columns})${options.length === 0 ? '' : ` WITH (${options.join(', ')})`} AS ${text}`, defaults }
+  })
+  const edits = replaceRelation(statement.source, write.rangeVar, 'pg_temp.pgherd_v1')
+  const { fetches, text, timed, hiddenTime } = gatherSources(statement, facts, context, edits)
+  return Object.freeze({
+    kind: 'workbench',
+    rule: 'a view stands over copies of its table',
+    benches: [bench],
+    views: made.toReversed(),
+    fetches,
+    text,
+    timed,
+    hiddenTime: hiddenTime || table.columns.some((column) => hidesTime(column, context)),
+    timeDefaults: [{ temporary, defaults: timeDefaults(table.columns, context) }],
     pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary'),
   })
 }

@@ -224,6 +224,14 @@ export interface Bench {
   readonly markers: readonly string[]
 }
 
+export interface BenchView {
+  readonly temporary: string
+  readonly relation: Relation
+  /** What follows its name in CREATE VIEW. */
+  readonly text: string
+  readonly defaults: readonly { readonly column: string; readonly text: string }[]
+}
+
 /**
  * Any write: the statement runs on the catalog, over copies of the tables that it writes and reads, and what it did to the
  * copies is then done to the tables.
@@ -232,6 +240,8 @@ export interface WorkbenchPlan extends TimeUse<TimedText> {
   readonly kind: 'workbench'
   readonly rule: string
   readonly benches: readonly Bench[]
+  /** Views over a bench, from the bench up. */
+  readonly views: readonly BenchView[]
   readonly fetches: readonly Fetch[]
   readonly text: string
   readonly timeDefaults: readonly { readonly temporary: string; readonly defaults: readonly TimeDefault[] }[]

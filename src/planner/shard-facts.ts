@@ -102,6 +102,7 @@ const factsRelation: Relation = {
   ],
   primaryKey: [],
   viewDefinition: undefined,
+  view: undefined,
         triggers: [],
   table: undefined,
 }

@@ -37,6 +37,7 @@ function relation(name: string, columns: readonly string[], table: Partial<Table
     }),
     primaryKey: [(columns[0] ?? '').split(' ')[0] ?? ''],
     viewDefinition: undefined,
+    view: undefined,
     triggers: [],
     table: { id: oid - 19_999, kind: 'single', keyColumn: undefined, keyType: undefined, group: undefined, shard: undefined, layout: 1, byDefault: true, ...table },
     ...more,
@@ -52,7 +53,7 @@ const relations = [
   relation('countries', ['code text', 'name text'], { kind: 'reference' }),
   relation('log', ['at timestamptz', 'line text'], { kind: 'single', shard: 1 }),
   relation('notes', ['id', 'line text'], { kind: 'single', shard: 2 }),
-  relation('rich', ['id', 'name text'], {}, { relkind: 'v', table: undefined, viewDefinition: 'SELECT customers.id, customers.name FROM public.customers WHERE (customers.country = \'CH\'::text)' }),
+  relation('rich', ['id', 'name text'], {}, { relkind: 'v', table: undefined, view: { isUpdatable: true, hasTriggers: false, options: [] }, viewDefinition: 'SELECT customers.id, customers.name FROM public.customers WHERE (customers.country = \'CH\'::text)' }),
 ]
 
 export const planSnapshot: Snapshot = {

@@ -6,7 +6,9 @@
  * All of it is one transaction, so that an error anywhere leaves nothing.
  */
 import { SqlError } from '../../base/errors.ts'
-import type { WorkbenchPlan } from '../../planner/plan.ts'
+import { quoteIdent } from '../../base/quote.ts'
+import type { Relation } from '../../catalog/snapshot.ts'
+import type { BenchView, WorkbenchPlan } from '../../planner/plan.ts'
 import { query } from '../../shard/query.ts'
 import type { Arguments, ExecutionContext } from '../context.ts'
 import { catalogParticipant, gatherRows } from '../gather.ts'
@@ -27,17 +29,43 @@ export function executeWorkbench(plan: WorkbenchPlan, args: Arguments, sink: Res
       const timed = plan.timeDefaults.find((one) => one.temporary === bench.temporary)?.defaults ?? []
       benches.push(await makeBench(bench, timed, args, context))
     }
+    const views = await makeViews(plan.views, context)
     const named = await gatherRows(plan.fetches, args, context)
     const text = await catalogText(plan, context)
-    const statement = { text, markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate: withTables(benches, named) }
+    const statement = { text, markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate: withTables([...benches, ...views], named) }
     const end = await runOnServer(context.catalog, statement, { ...args, keep: false, portal: '', rowsMax: 0 }, sink, context).catch((error: unknown) => {
-      throw error instanceof SqlError ? withNames(error, benches) : error
+      throw error instanceof SqlError ? withNames(error, [...benches, ...plan.views]) : error
     })
     await carryAll(benches, context)
     const { connection } = await catalogParticipant(context)
-    await query(connection, benches.map(dropText).join('; '))
+    const dropViews = plan.views.toReversed().map((view) => `DROP VIEW pg_temp.${view.temporary}`)
+    await query(connection, [...dropViews, ...benches.map(dropText)].join('; '))
     return end
   })
+}
+
+interface Named {
+  readonly temporary: string
+  readonly relation: Relation
+}
+
+async function makeViews(views: readonly BenchView[], context: ExecutionContext): Promise<(Named & Oids)[]> {
+  const { connection } = await catalogParticipant(context)
+  const made: (Named & Oids)[] = []
+  for (const { temporary, relation, text, defaults } of views) {
+    const changes = defaults.map((one) => `ALTER VIEW pg_temp.${temporary} ALTER COLUMN ${quoteIdent(one.column)} SET DEFAULT ${one.text}`)
+    await query(connection, [`CREATE TEMPORARY VIEW ${temporary} ${text}`, ...changes].join('; '))
+    const { rows } = await query(connection, `SELECT c.oid::int8, c.reltype::int8, (SELECT o.reltype::int8 FROM pg_class o WHERE o.oid = ${relation.oid}) FROM pg_class c WHERE c.oid = 'pg_temp.${temporary}'::regclass`)
+    const [oid, rowTypeOid, own] = rows[0] ?? []
+    made.push({ temporary, relation, oid: Number(oid), rowTypeOid: Number(rowTypeOid), rules: { rowTypeOid: Number(own) } })
+  }
+  return made
+}
+
+interface Oids {
+  readonly oid: number
+  readonly rowTypeOid: number
+  readonly rules: { readonly rowTypeOid: number }
 }
 
 /** Rows that refer to others go before them, and come after them. */
@@ -65,7 +93,7 @@ function childrenFirst(benches: readonly MadeBench[]): MadeBench[] {
 }
 
 /** Columns of a bench are its table's. */
-function withTables(benches: readonly MadeBench[], others: Translate): Translate {
+function withTables(benches: readonly (Named & Oids)[], others: Translate): Translate {
   const byOid = new Map(benches.map((bench) => [bench.oid, bench.relation]))
   const rowTypes = new Map(benches.map((bench) => [bench.rowTypeOid, bench.rules.rowTypeOid]))
   return (fields) =>
@@ -77,7 +105,7 @@ function withTables(benches: readonly MadeBench[], others: Translate): Translate
 }
 
 /** An error about a bench is one about its table. */
-function withNames(error: SqlError, benches: readonly MadeBench[]): SqlError {
+function withNames(error: SqlError, benches: readonly Named[]): SqlError {
   const { fields } = error
   const rename = (text: string | undefined) => benches.reduce((done, { temporary, relation }) => done?.replaceAll(`"${temporary}"`, `"${relation.name}"`), text)
   const bench = benches.find((one) => one.temporary === fields.table)
