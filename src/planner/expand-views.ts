@@ -85,13 +85,20 @@ function statisticsOf(use: RelationUse, node: AnyNode, builtins: Builtins): Shar
   return isTheirs ? factOf(use.rangeVar.relname ?? '', node) : undefined
 }
 
-function isVirtual({ rangeVar, resolved }: RelationUse, { searchPath }: NameContext): boolean {
+function isVirtual({ rangeVar, resolved, isTarget }: RelationUse, { searchPath, views }: NameContext): boolean {
+  if (resolved.kind === 'system' && !isTarget && rangeVar.schemaname !== 'information_schema' && views?.has(rangeVar.relname ?? '') === true) return true
   if (rangeVar.relname !== 'shards') return false
   return rangeVar.schemaname === 'pgherd' || (rangeVar.schemaname === undefined && resolved.kind === 'unknown' && searchPath.includes('pgherd'))
 }
 
 /** pgherd.shards is not in the database: routers know it from the cluster's own. */
-function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot }: NameContext): Edit[] {
+function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot, views }: NameContext): Edit[] {
+  const rowsOfSession = views?.get(rangeVar.relname ?? '')
+  if (rowsOfSession !== undefined) {
+    const alias = rangeVar.alias === undefined ? ` AS ${quoteIdent(rangeVar.relname ?? '')}` : ''
+    const at = rangeVar.location ?? 0
+    return [...tableCommand(statement.source, rangeVar), ...dropOnly(statement.source, rangeVar), { start: at, end: nameEnd(statement.source.raw, at), text: `(${rowsOfSession})${alias}` }]
+  }
   const buckets = (shard: number) => [...snapshot.groups.values()].reduce((sum, group) => sum + group.owners.filter((owner) => owner === shard).length, 0)
   const rows = snapshot.servers.map((server) => {
     const texts = [server.name, server.role, server.host].map(quoteLiteral)

@@ -12,6 +12,8 @@ export interface NameContext {
   readonly temporary: ReadonlySet<string>
   /** Type OIDs of $1, $2, ... as far as they are known; 0 where not. */
   readonly parameterTypes: readonly number[]
+  /** Queries that give the rows of views of the system which speak of the session, by name. */
+  readonly views?: ReadonlyMap<string, string> | undefined
 }
 
 export type Resolved =

@@ -71,8 +71,18 @@ export class ExtendedProtocol {
     return this.statements.get(name)
   }
 
-  addStatement(name: string, statement: Statement, description: StatementDescription): void {
-    this.statements.set(name, { statement, types: description.parameterTypes, description, ran: undefined })
+  addStatement(name: string, text: string, statement: Statement, description: StatementDescription): void {
+    this.statements.set(name, { statement, types: description.parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: true, description, ran: undefined })
+  }
+
+  /** Those that have a name, described. */
+  async namedStatements(): Promise<{ name: string; prepared: PreparedStatement; description: StatementDescription }[]> {
+    const named = [...this.statements].filter(([name]) => name !== '')
+    return Promise.all(named.map(async ([name, prepared]) => ({ name, prepared, description: await this.descriptionOf(prepared) })))
+  }
+
+  listPortals(): readonly Portal[] {
+    return [...this.portals.values()]
   }
 
   deallocate(name: string): boolean {
@@ -152,7 +162,7 @@ export class ExtendedProtocol {
     const open = Array.from({ length: count }, (_, i) => parameterTypes[i] ?? 0).includes(0)
     const description = statement !== undefined && open ? await describeStatement(this.session, statement, parameterTypes) : undefined
     if (this.statements.has(name)) throw new SqlError('42P05', `prepared statement "${name}" already exists`)
-    const prepared = { statement, types: description?.parameterTypes ?? parameterTypes, description, ran: undefined }
+    const prepared: PreparedStatement = { statement, types: description?.parameterTypes ?? parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: false, description, ran: undefined }
     this.statements.set(name, prepared)
     if (statement !== undefined && description === undefined && isDataStatement(statement)) this.owed.parse = { name, prepared }
     else this.session.stream.out.begin('1').end()
@@ -178,6 +188,7 @@ export class ExtendedProtocol {
       bind: { parameterFormats, values, resultFormats },
       serverName: `pgherd_p${++this.portalNumber}`,
       boundAt: this.session.transaction.journalLength,
+      createdAt: this.session.services.clock.now(),
       state: 'bound',
       held: undefined,
       tag: '',

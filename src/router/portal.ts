@@ -11,6 +11,11 @@ export interface PreparedStatement {
   /** Undefined for an empty text. */
   readonly statement: Statement | undefined
   readonly types: readonly number[]
+  /** As the client sent it, PREPARE included. */
+  readonly text: string
+  readonly preparedAt: number
+  /** Made by SQL's PREPARE. */
+  readonly fromSql: boolean
   description: StatementDescription | undefined
   /** The columns that it gave when it ran, where nobody has asked the shell for them. */
   ran: { readonly version: number; readonly fields: readonly FieldDescription[] } | undefined
@@ -24,6 +29,7 @@ export interface Portal {
   readonly serverName: string
   /** How long the transaction's journal was then: a return to a savepoint before that takes the portal away. */
   readonly boundAt: number
+  readonly createdAt: number
   state: 'bound' | 'begun' | 'finished'
   /** Rows that the client has not fetched yet, where no server keeps them. */
   held: Buffer[] | undefined

@@ -66,7 +66,7 @@ export class Session {
   readonly extended: ExtendedProtocol
   readonly news: ClientNews
   /** Cursors: which server each is on. */
-  readonly cursors = new Map<string, { server: number; hold: boolean; declaredAt: number }>()
+  readonly cursors = new Map<string, { server: number; hold: boolean; declaredAt: number; text: string }>()
   searchPathSetting: string
   /** The schema as this transaction has changed it. */
   transactionSnapshot: Snapshot | undefined
@@ -81,6 +81,8 @@ export class Session {
   /** Between a client's message and the answer to it. A cancel request outside of that means nothing. */
   private working = false
   private cursorNumber = 0
+  /** Queries for what the system's views tell of this session, while a statement asks for them. */
+  views: ReadonlyMap<string, string> | undefined
 
   newCursorNumber(): number {
     return ++this.cursorNumber
@@ -168,7 +170,7 @@ export class Session {
   }
 
   nameContext(snapshot: Snapshot, parameterTypes: readonly number[]): NameContext {
-    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes }
+    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes, views: this.views }
   }
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
@@ -402,7 +404,7 @@ export class Session {
     const context = this.nameContext(snapshot, types)
     // Rows that the client fetches in parts wait in a portal, on one server.
     if (inParts) return planStatement(statement, context, 'one-server')
-    if (this.temporary.size > 0) return planStatement(statement, context)
+    if (this.temporary.size > 0 || this.views !== undefined) return planStatement(statement, context)
     return this.services.plans.plan(planKey(statement.source.text, snapshot, context.searchPath, types), () => planStatement(statement, context))
   }
 

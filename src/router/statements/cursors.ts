@@ -39,7 +39,7 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
       const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
       const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, args, context) : undefined
       const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
-      session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength })
+      session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength, text: source.text })
       return runOnServer(serverById(context, server), { text: joined(head, await oneShardText(plan, bucket, server, context)), markers, writes: false }, own(args), sink, context)
     }
     let text = plan.kind === 'catalog' ? await catalogText(plan, context) : ''
@@ -50,7 +50,7 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
       await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: renamed(fetch.temporary) })), args, context)
       text = renamed(await catalogText(plan, context))
     }
-    session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength })
+    session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength, text: source.text })
     const declared = { text: joined(head, text), markers: [], writes: false, cannotPrepare: true, pins: hold }
     return runOnServer(session.services.catalog, declared, own(args), sink, context)
   })

@@ -24,7 +24,7 @@ export const prepare: Handler = async (statement, _args, _sink, session) => {
   const description = await describeStatement(session, query, types).catch((error: unknown) => {
     throw shiftPosition(asSqlError(error), characterCount(source.between(0, as?.end ?? 0)))
   })
-  session.extended.addStatement(name, query, description)
+  session.extended.addStatement(name, source.text, query, description)
   return { kind: 'complete', tag: 'PREPARE' }
 }
 

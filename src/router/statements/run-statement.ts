@@ -17,6 +17,7 @@ import { runSchemaChange } from '../schema/run-schema-change.ts'
 import { runSetConfig } from './set-config.ts'
 import { discard, refreshSearchPath, runSet, runShow } from './settings.ts'
 import { runLastValue } from './last-value.ts'
+import { runOnSessionViews } from './session-views.ts'
 import { listen, notify } from './notifications.ts'
 import { runTransactionStatement } from './transaction-control.ts'
 
@@ -50,7 +51,7 @@ const handlers: Readonly<Record<string, Handler>> = {
 async function run(statement: Statement, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd | undefined> {
   const handler = handlers[tagOf(statement.node)]
   if (handler !== undefined) return handler(statement, args, sink, session)
-  if (isDataStatement(statement)) return (await runSetConfig(statement, args, sink, session)) ?? (await runLastValue(statement, args, sink, session)) ?? runAdminFunction(statement, args, sink, session)
+  if (isDataStatement(statement)) return (await runSetConfig(statement, args, sink, session)) ?? (await runLastValue(statement, args, sink, session)) ?? (await runAdminFunction(statement, args, sink, session)) ?? runOnSessionViews(statement, args, sink, session)
   return runSchemaChange(statement, args, sink, session)
 }
 

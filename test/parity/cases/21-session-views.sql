@@ -1,0 +1,27 @@
+-- What the system's views tell of the session: its prepared statements and its cursors.
+CREATE TABLE seen (id int PRIMARY KEY, note text);
+INSERT INTO seen VALUES (1, 'one'), (2, 'two');
+PREPARE plain AS SELECT 1 AS one, 'x'::text AS two;
+PREPARE with_types (int, text) AS SELECT id, note FROM seen WHERE id = $1 AND note = $2;
+PREPARE inferred AS UPDATE seen SET note = $1 WHERE id = $2;
+SELECT name, statement, parameter_types, result_types, from_sql, prepare_time <= clock_timestamp() FROM pg_prepared_statements ORDER BY name;
+SELECT count(*) FROM pg_catalog.pg_prepared_statements p WHERE p.name LIKE '%types';
+SELECT s.id, p.name FROM seen s JOIN pg_prepared_statements p ON p.name = 'plain' ORDER BY s.id;
+SELECT pg_typeof(parameter_types), pg_typeof(prepare_time), pg_typeof(generic_plans) FROM pg_prepared_statements WHERE name = 'plain';
+DEALLOCATE with_types;
+SELECT name FROM pg_prepared_statements ORDER BY name;
+DEALLOCATE ALL;
+SELECT * FROM pg_prepared_statements;
+SELECT * FROM pg_cursors;
+BEGIN;
+DECLARE one CURSOR FOR SELECT id FROM seen ORDER BY id;
+DECLARE two SCROLL CURSOR WITH HOLD FOR SELECT note FROM seen WHERE id = 1;
+DECLARE three NO SCROLL CURSOR FOR SELECT 1;
+SELECT name, statement, is_holdable, is_binary, is_scrollable, creation_time <= clock_timestamp() FROM pg_cursors ORDER BY name;
+CLOSE three;
+SELECT name, is_scrollable FROM pg_cursors WHERE name <> 'one';
+COMMIT;
+SELECT name, is_holdable FROM pg_cursors;
+CLOSE ALL;
+SELECT count(*) FROM pg_cursors;
+DROP TABLE seen;
