@@ -1,7 +1,7 @@
 /** The planner's door: one statement of data (SELECT, VALUES, INSERT, UPDATE, DELETE, MERGE) to a plan. */
 import { refuse, SqlError } from '../base/errors.ts'
 import type { SelectStmt } from '../sql/ast.ts'
-import { contains } from '../sql/ast.ts'
+import { contains, intoOf } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { expandViews } from './expand-views.ts'
 import type { StatementFacts } from './facts.ts'
@@ -22,7 +22,7 @@ export interface PlannedStatement {
 export function isDataStatement(statement: Statement): boolean {
   const { node } = statement
   const select = node.SelectStmt as SelectStmt | undefined
-  if (select !== undefined) return select.intoClause === undefined
+  if (select !== undefined) return intoOf(select) === undefined
   return (node.InsertStmt ?? node.UpdateStmt ?? node.DeleteStmt ?? node.MergeStmt) !== undefined
 }
 

@@ -38,6 +38,12 @@ export function tagOf(node: AnyNode): NodeTag {
   return Object.keys(node)[0] as NodeTag
 }
 
+/** The INTO of a SELECT, which in a set operation stands in its first part. */
+export function intoOf(select: pg.SelectStmt | undefined): pg.IntoClause | undefined {
+  for (let one = select; one !== undefined; one = one.larg) if (one.intoClause !== undefined) return one.intoClause
+  return undefined
+}
+
 /** The strings of a list of String nodes: a qualified name. */
 export function names(list: readonly AnyNode[] | undefined): string[] {
   return (list ?? []).map((node) => node.String?.sval ?? '')

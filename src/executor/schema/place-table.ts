@@ -13,7 +13,8 @@ import { encodeCopyLine } from '../copy-format.ts'
 import type { Wanted } from './choose-placement.ts'
 import { asWanted, boundTogether, choose, keepable, keyProblem } from './choose-placement.ts'
 import type { SchemaChange } from './schema-change.ts'
-import { createStatements, foreignKeyStatements, holders, pauseTriggers, readDefinition, triggerStatements } from './table-definition.ts'
+import { createViewStatements } from './materialized-view.ts'
+import { createStatements, foreignKeyStatements, grantStatements, holders, markerStatement, pauseTriggers, readDefinition, triggerStatements } from './table-definition.ts'
 
 export const defaultBuckets = 32
 const copyRowsBatch = 5000
@@ -33,6 +34,15 @@ export async function placeNewTable(oid: number, asked: Wanted | undefined, chan
   if (wanted.kind === 'single' && wanted.reason !== undefined) noticeSingle(relation, wanted.reason, notice)
   await insertPlacement(relation, wanted, asked === undefined, change)
   await createOnShards([oid], change)
+}
+
+/** A new materialized view on its shard, without rows. */
+export async function placeMaterializedView(relation: Relation, shard: number, change: SchemaChange): Promise<Relation> {
+  await insertPlacement(relation, { kind: 'single', shard, reason: undefined }, true, change)
+  const placed = (await change.reload()).relationsByOid.get(relation.oid) as Relation
+  const definition = await readDefinition(change, relation.oid)
+  await change.onShard(shard, [...createViewStatements(placed), ...grantStatements(placed, definition, undefined, shard), markerStatement(placed)].join('; '))
+  return placed
 }
 
 function noticeSingle(relation: Relation, reason: string, notice: (message: string) => void): void {

@@ -2,6 +2,7 @@
 import { qualified, quoteIdent } from '../../base/quote.ts'
 import type { Relation, Snapshot, TableGroup } from '../../catalog/snapshot.ts'
 import { leafName, markerName } from '../../catalog/snapshot.ts'
+import { rowsOfView } from './materialized-view.ts'
 import type { SchemaChange } from './schema-change.ts'
 
 export interface ConstraintDefinition {
@@ -190,6 +191,10 @@ export function isLeafToLeaf(relation: Relation, constraint: ConstraintDefinitio
 
 export function dropStatements(relation: Relation): string[] {
   if (relation.table === undefined) return []
+  if (relation.relkind === 'm') {
+    const { view, rows } = rowsOfView(relation)
+    return [`DROP MATERIALIZED VIEW IF EXISTS ${view} CASCADE`, `DROP TABLE IF EXISTS ${rows} CASCADE`, `DROP TABLE IF EXISTS ${markerName(relation.table)}`]
+  }
   return [`DROP TABLE IF EXISTS ${qualified(relation.schema, relation.name)} CASCADE`, `DROP TABLE IF EXISTS ${markerName(relation.table)}`]
 }
 

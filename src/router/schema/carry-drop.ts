@@ -24,6 +24,7 @@ export async function carryDrop(statement: Statement, change: SchemaChange, sess
     case 'OBJECT_TABLE':
     case 'OBJECT_INDEX':
     case 'OBJECT_VIEW':
+    case 'OBJECT_MATVIEW':
     case 'OBJECT_SEQUENCE':
     case 'OBJECT_RULE':
     case 'OBJECT_STATISTIC_EXT':

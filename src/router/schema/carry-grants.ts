@@ -3,6 +3,7 @@ import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
 import { leafName, markerName } from '../../catalog/snapshot.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
+import { rowsOfView } from '../../executor/schema/materialized-view.ts'
 import { grantStatements, holders, readDefinition } from '../../executor/schema/table-definition.ts'
 import type { AnyNode, GrantStmt, RangeVar } from '../../sql/ast.ts'
 import { names } from '../../sql/ast.ts'
@@ -52,7 +53,8 @@ export async function carryOwner(relation: Relation, change: SchemaChange): Prom
   const group = change.snapshot.groups.get(table.group ?? 0)
   for (const shard of holders(relation, change)) {
     const leaves = table.kind !== 'distributed' ? [] : (group?.owners ?? []).flatMap((id, bucket) => (id === shard ? [leafName(table.id, bucket)] : []))
-    const all = [qualified(relation.schema, relation.name), markerName(table), ...leaves]
+    const rows = relation.relkind === 'm' ? [rowsOfView(relation).rows] : []
+    const all = [qualified(relation.schema, relation.name), markerName(table), ...leaves, ...rows]
     await change.onShard(shard, all.map((name) => `ALTER TABLE ${name} OWNER TO ${quoteIdent(owner)}`).join('; '))
   }
 }

@@ -114,11 +114,13 @@ function withSettings(text: string): string {
   return `SET LOCAL check_function_bodies = off; ${text}`
 }
 
+const alterable = (relation: Relation) => (relation.relkind === 'm' ? 'MATERIALIZED VIEW' : 'TABLE')
+
 async function carryName(relation: Relation, now: Relation, change: SchemaChange): Promise<void> {
   const statements: string[] = []
-  if (now.name !== relation.name) statements.push(`ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(now.name)}`)
+  if (now.name !== relation.name) statements.push(`ALTER ${alterable(relation)} ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(now.name)}`)
   if (now.schema !== relation.schema && !(await schemaRenamed(relation.schema, now.schema, change))) {
-    statements.push(`ALTER TABLE ${qualified(relation.schema, now.name)} SET SCHEMA ${quoteIdent(now.schema)}`)
+    statements.push(`ALTER ${alterable(relation)} ${qualified(relation.schema, now.name)} SET SCHEMA ${quoteIdent(now.schema)}`)
   }
   if (statements.length > 0) await change.onShards(holders(now, change), statements.join(';\n'))
 }

@@ -7,34 +7,33 @@ import { gatherRows } from '../../executor/gather.ts'
 import { NullSink } from '../../executor/result-sink.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
+import { catalogText } from '../../executor/transaction-time.ts'
 import { tagCount } from '../../executor/tags.ts'
 import { placeNewTable } from '../../executor/schema/place-table.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
+import type { SelectStmt } from '../../sql/ast.ts'
+import { intoOf } from '../../sql/ast.ts'
 import { parseStatements } from '../../sql/parse.ts'
-import { findKeyword } from '../../sql/scanner.ts'
+import { SourceText } from '../../sql/source-text.ts'
 import type { Handler } from '../statements/run-statement.ts'
 import { changeSchema } from './change-schema.ts'
+import { splitCreateAs } from './create-as-text.ts'
+import { placementOptions } from './placement-options.ts'
 
 export const createTableAs: Handler = async (statement, _args, _sink, session) => {
-  const node = statement.node.CreateTableAsStmt
-  if (node === undefined) throw refuse('SELECT INTO is not supported', 'Use CREATE TABLE AS.')
-  const { source } = statement
-  const as = findKeyword(source.raw, 'as')
-  const noData = node.into?.skipData === true
-  const withData = /\bwith\s+(no\s+)?data\s*;?\s*$/i.exec(source.raw)
-  const query = source.between(as?.end ?? 0, withData?.index ?? source.length).replace(/;\s*$/, '')
-  const head = source.between(0, as?.end ?? 0)
+  const { head, query, withoutData } = splitCreateAs(statement)
   const [select] = parseStatements(query)
   if (select?.node.SelectStmt === undefined) throw refuse('CREATE TABLE AS of anything but a SELECT is not supported')
-  const rangeVar = node.into?.rel
+  const into = statement.node.CreateTableAsStmt?.into ?? intoOf(statement.node.SelectStmt as SelectStmt | undefined)
+  const rangeVar = into?.rel
   if (rangeVar?.relpersistence === 't' || rangeVar?.schemaname === 'pg_temp') {
     const snapshot = await session.currentSnapshot()
     const context = session.executionContext(snapshot)
     const end = await withTransaction(context, async () => {
       const { plan } = planStatement(select, session.nameContext(snapshot, []), 'catalog')
       if (plan.kind === 'gather') await gatherRows(plan.fetches, noArguments, context)
-      const text = plan.kind === 'gather' || plan.kind === 'catalog' ? plan.text : query
-      const shell = { text: `${head} ${text} ${withData?.[0] ?? ''}`, markers: [], writes: false, pins: true, cannotPrepare: true }
+      const text = plan.kind === 'gather' || plan.kind === 'catalog' ? await catalogText(plan, context) : query
+      const shell = { text: `${head} ${text}${withoutData ? ' WITH NO DATA' : ''}`, markers: [], writes: false, pins: true, cannotPrepare: true }
       return runOnServer(session.services.catalog, shell, noArguments, new NullSink(), context)
     })
     await session.refreshTemporary()
@@ -43,12 +42,13 @@ export const createTableAs: Handler = async (statement, _args, _sink, session) =
   let count = 0
   const end = await changeSchema(session, async (change) => {
     const before = new Set(change.snapshot.relationsByOid.keys())
-    const made = await change.onCatalog(`${head} ${query} WITH NO DATA`)
+    const { shellText, asked } = placementOptions({ ...statement, source: new SourceText(head) }, change.snapshot)
+    const made = await change.onCatalog(`${shellText} ${query} WITH NO DATA`)
     const after = await change.reload()
     const relation = [...after.relationsByOid.values()].find((one) => one.relkind === 'r' && !before.has(one.oid))
     if (relation === undefined) return { kind: 'complete', tag: made.tag }
-    await placeNewTable(relation.oid, undefined, change, (message) => session.notice('00000', message))
-    if (noData) return { kind: 'complete', tag: 'CREATE TABLE AS' }
+    await placeNewTable(relation.oid, asked?.(relation), change, (message) => session.notice('00000', message))
+    if (withoutData) return { kind: 'complete', tag: 'CREATE TABLE AS' }
     const columns = relation.columns.map((column) => quoteIdent(column.name)).join(', ')
     const [insert] = parseStatements(`INSERT INTO ${qualified(relation.schema, relation.name)} (${columns}) ${query}`)
     const snapshot = await change.reload()

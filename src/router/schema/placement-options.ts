@@ -16,9 +16,10 @@ export function placementOptions(statement: Statement, snapshot: Snapshot): { sh
     // The shell's table is empty: there is nobody to wait for, and the change stays in one transaction.
     text = text.replace(/\bconcurrently\b/i, '')
   }
-  const options = (create?.options ?? []).map((option) => (option as AnyNode).DefElem).filter((option) => option?.defnamespace === 'pgherd')
+  const given = create?.options ?? node.CreateTableAsStmt?.into?.options ?? []
+  const options = given.map((option) => (option as AnyNode).DefElem).filter((option) => option?.defnamespace === 'pgherd')
   if (options.length === 0) return { shellText: text, asked: undefined }
-  if (options.length !== create?.options?.length) throw refuse('pgherd options cannot be mixed with others in one WITH')
+  if (options.length !== given.length) throw refuse('pgherd options cannot be mixed with others in one WITH')
   const valueOf = (name: string) => {
     const arg = options.find((option) => option?.defname === name)?.arg as AnyNode | undefined
     return arg?.String?.sval ?? arg?.TypeName?.names?.map((part) => (part as AnyNode).String?.sval).join('.')

@@ -15,8 +15,6 @@ export function refuseUnsupported(node: AnyNode): void {
   if (node.RuleStmt !== undefined) throw refuse('rules are not supported', hint)
   if (node.CreatePublicationStmt !== undefined || node.CreateSubscriptionStmt !== undefined) throw refuse('publications and subscriptions are not supported', hint)
   if (node.CreateForeignTableStmt !== undefined) throw refuse('foreign tables are not supported', hint)
-  if (node.RefreshMatViewStmt !== undefined) throw refuse('materialized views are not supported', hint)
-  if (node.CreateTableAsStmt?.objtype === 'OBJECT_MATVIEW') throw refuse('materialized views are not supported', hint)
   if (node.CreateEventTrigStmt !== undefined) throw refuse('event triggers are not supported', hint)
   if (node.AlterSystemStmt !== undefined) throw refuse('ALTER SYSTEM is not supported', 'Change the settings of each server.')
 }

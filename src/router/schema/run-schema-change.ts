@@ -9,6 +9,7 @@ import { changeSchema } from './change-schema.ts'
 import { createTableAs } from './create-table-as.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { runDo } from './do-block.ts'
+import { createMaterializedView, refreshMaterializedView } from './materialized-views.ts'
 import { refuseUnsupported } from './refused-statements.ts'
 import { isTemporary, refuseTemporary } from './temporary-objects.ts'
 
@@ -27,7 +28,9 @@ export const runSchemaChange: Handler = async (statement, args, sink, session) =
     await session.refreshTemporary()
     return end
   }
-  if (node.CreateTableAsStmt !== undefined || node.SelectStmt?.intoClause !== undefined) return createTableAs(statement, args, sink, session)
+  if (node.RefreshMatViewStmt !== undefined) return refreshMaterializedView(statement, args, sink, session)
+  if (node.CreateTableAsStmt?.objtype === 'OBJECT_MATVIEW') return createMaterializedView(statement, args, sink, session)
+  if (node.CreateTableAsStmt !== undefined || node.SelectStmt !== undefined) return createTableAs(statement, args, sink, session)
   return changeSchema(session, (change) => carry(statement, change, session))
 }
 

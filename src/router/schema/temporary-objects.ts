@@ -1,13 +1,13 @@
 /** Which schema statements are about the session's temporary objects: those are the catalog's alone. */
 import { refuse } from '../../base/errors.ts'
 import { statementFacts } from '../../planner/facts.ts'
-import type { AnyNode } from '../../sql/ast.ts'
-import { names, walk } from '../../sql/ast.ts'
+import type { AnyNode, SelectStmt } from '../../sql/ast.ts'
+import { intoOf, names, walk } from '../../sql/ast.ts'
 import type { Session } from '../session.ts'
 
 /** A new temporary object, or a change of one that the session has. */
 export async function isTemporary(node: AnyNode, session: Session): Promise<boolean> {
-  const into = node.CreateTableAsStmt?.into ?? node.SelectStmt?.intoClause
+  const into = node.CreateTableAsStmt?.into ?? intoOf(node.SelectStmt as SelectStmt | undefined)
   const created = node.CreateStmt?.relation ?? node.ViewStmt?.view ?? node.CreateSeqStmt?.sequence ?? into?.rel
   if (created !== undefined && (created.relpersistence === 't' || created.schemaname === 'pg_temp')) {
     if (into === undefined) return true

@@ -98,7 +98,7 @@ function tableOf(call: Call, parameter: string, change: SchemaChange, session: S
   const { RangeVar: rangeVar } = ((parseOne(`SELECT FROM ${text}`).SelectStmt?.fromClause ?? [])[0] ?? {}) as AnyNode
   const resolved = resolveName(session.nameContext(change.snapshot, []), rangeVar?.schemaname, rangeVar?.relname ?? '')
   if (resolved.kind !== 'relation') throw new SqlError('42P01', `relation "${text}" does not exist`)
-  if (resolved.relation.table === undefined) throw new SqlError('42809', `"${text}" is not a table`)
+  if (resolved.relation.table === undefined || resolved.relation.relkind === 'm') throw new SqlError('42809', `"${text}" is not a table`)
   return resolved.relation
 }
 
