@@ -22,11 +22,18 @@ export interface ExecutionContext {
   readonly user: string
   /** The statement as the client sent it: positions in errors are positions in it. */
   readonly text: string
+  /** The number of the session, as its client knows it. */
+  readonly sessionPid: number
+  /** All sessions of this router. */
+  sessions(): readonly SessionRow[]
   /** The connections that this session may share with others for point reads. */
   laneGroup(server: ServerAddress): LaneGroup
   /** The session's last value of a sequence, for currval and lastval. */
   noteSequence(sequence: string, value: string): void
 }
+
+/** A session of the router, by the columns of pgherd.sessions. */
+export type SessionRow = Readonly<Record<string, string | undefined>>
 
 /** The values of a statement's parameters, as the client bound them. */
 export interface Arguments {

@@ -2,6 +2,7 @@
 import { SqlError } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
+import { sessionPidHole } from '../planner/session-facts.ts'
 import type { Lease } from '../transaction/transaction.ts'
 import { statementKey } from '../shard/requests.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
@@ -37,11 +38,12 @@ export class StaleLayout {
 
 export async function runOnServer(
   server: ServerAddress,
-  statement: ServerStatement,
+  given: ServerStatement,
   args: Arguments,
   sink: ResultSink,
   context: ExecutionContext,
 ): Promise<StatementEnd> {
+  const statement = server.id === catalogId ? withSessionPid(given, context) : given
   const translate =
     statement.translate ??
     (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
@@ -60,6 +62,12 @@ export async function runOnServer(
     if (statement.pins === true && !lease.connection.isLost) context.transaction.pin(lease.connection)
     context.transaction.release(lease)
   }
+}
+
+/** Plans are shared by sessions: the number of the one that runs is put in last. */
+function withSessionPid(statement: ServerStatement, context: ExecutionContext): ServerStatement {
+  if (!statement.text.includes(sessionPidHole)) return statement
+  return { ...statement, text: statement.text.replaceAll(sessionPidHole, sessionPidHole.replace('()', `(${context.sessionPid})`)) }
 }
 
 export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {

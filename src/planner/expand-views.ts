@@ -19,6 +19,7 @@ import type { RelationUse, StatementFacts } from './facts.ts'
 import { statementFacts } from './facts.ts'
 import type { NameContext } from './resolve.ts'
 import { systemRelationKey } from './resolve.ts'
+import { sessionPidEdits, sessionView } from './session-facts.ts'
 import type { ShardFact } from './shard-facts.ts'
 import { factOf, overlaidRelation, replaceSizeCall, sizeCalls } from './shard-facts.ts'
 
@@ -60,10 +61,15 @@ function asOnePostgres(statement: Statement, facts: StatementFacts, context: Nam
   const { builtins } = context.snapshot
   const calls = sizeCalls(node)
   const wanted = new Set<ShardFact>(calls.map((call) => call.fact))
-  const edits = calls.flatMap((call) => replaceSizeCall(source, call))
+  const edits = [...calls.flatMap((call) => replaceSizeCall(source, call)), ...(facts.catalogOnly.includes('pg_backend_pid') ? sessionPidEdits(source, node) : [])]
+  let readsSessions = false
   for (const [i, use] of facts.relations.entries()) {
-    const fact = statisticsOf(use, node, builtins)
-    if (fact === undefined) edits.push(...hideEdits(source, use, i + 1, builtins))
+    const view = isOfSystem(use, builtins) ? sessionView(use.rangeVar.relname ?? '') : undefined
+    const fact = isOfSystem(use, builtins) ? factOf(use.rangeVar.relname ?? '', node) : undefined
+    if (view !== undefined) {
+      edits.push(...replaceRelation(source, use.rangeVar, view))
+      readsSessions = true
+    } else if (fact === undefined) edits.push(...hideEdits(source, use, i + 1, builtins))
     else {
       const where = ownCondition('v', ownerColumn(use, builtins) ?? 'relnamespace')
       edits.push(...replaceRelation(source, use.rangeVar, overlaidRelation(fact, use.rangeVar.relname ?? '', facts.systemColumns, where)))
@@ -77,12 +83,11 @@ function asOnePostgres(statement: Statement, facts: StatementFacts, context: Nam
   // Names have other places now; what the conditions call is of no account.
   const { relations, tables } = statementFacts(changed.node, context)
   const own = (use: RelationUse) => use.rangeVar.alias?.aliasname === ownAlias
-  return { statement: changed, facts: { ...facts, relations: relations.filter((use) => !own(use)), tables, shardFacts: [...wanted] } }
+  return { statement: changed, facts: { ...facts, relations: relations.filter((use) => !own(use)), tables, shardFacts: [...wanted], readsSessions } }
 }
 
-function statisticsOf(use: RelationUse, node: AnyNode, builtins: Builtins): ShardFact | undefined {
-  const isTheirs = use.resolved.kind === 'system' && !use.isTarget && systemRelationKey(use.rangeVar, builtins).startsWith('pg_catalog\0')
-  return isTheirs ? factOf(use.rangeVar.relname ?? '', node) : undefined
+function isOfSystem(use: RelationUse, builtins: Builtins): boolean {
+  return use.resolved.kind === 'system' && !use.isTarget && systemRelationKey(use.rangeVar, builtins).startsWith('pg_catalog\0')
 }
 
 function isVirtual({ rangeVar, resolved, isTarget }: RelationUse, { searchPath, views }: NameContext): boolean {
@@ -116,6 +121,6 @@ function needsExpansion(definitions: readonly string[], context: NameContext): b
     const node: AnyNode = parseOne(definition)
     const facts = statementFacts(node, context)
     const { builtins } = context.snapshot
-    return facts.tables.length > 0 || facts.tableFunctions.length > 0 || sizeCalls(node).length > 0 || facts.relations.some((use) => ownerColumn(use, builtins) !== undefined)
+    return facts.tables.length > 0 || facts.tableFunctions.length > 0 || sizeCalls(node).length > 0 || facts.relations.some((use) => ownerColumn(use, builtins) !== undefined || (isOfSystem(use, builtins) && sessionView(use.rangeVar.relname ?? '') !== undefined))
   })
 }

@@ -27,6 +27,8 @@ export interface StatementFacts {
   readonly catalogOnly: readonly string[]
   /** What only the shards can tell of their tables, to be fetched. */
   readonly shardFacts: readonly ShardFact[]
+  /** The router's sessions are to be fetched. */
+  readonly readsSessions: boolean
   readonly functionNames: readonly string[]
   /** Calls that give the transaction's time. */
   readonly usesTime: boolean
@@ -158,6 +160,7 @@ export function statementFacts(node: AnyNode, context: NameContext): StatementFa
     volatile: [...collector.volatile],
     catalogOnly: [...collector.catalogOnly],
     shardFacts: [],
+    readsSessions: false,
     usesTime: collector.usesTime,
     hiddenTime: collector.hiddenTime,
     aggregates: collector.aggregates,

@@ -22,6 +22,7 @@ export function planSelect(statement: Statement, facts: StatementFacts, context:
   const tables = facts.tables.filter((use) => use.relation.table !== undefined)
   const onShards = tables.filter((use) => use.relation.table?.kind !== 'reference')
   if (facts.modifyingCte && tables.some((use) => use.isTarget)) return planWritingSelect(statement, facts, context)
+  if (onShards.length === 0 && facts.readsSessions) return buildGather(statement, facts, context, 'the router knows its sessions')
   if (onShards.length === 0 && facts.shardFacts.length > 0) return buildGather(statement, facts, context, 'the shards know their sizes and statistics')
   if (onShards.length === 0) return withoutShards(statement, facts, tables.length > 0)
   if (facts.systemColumns.includes('tableoid')) throw refuse('tableoid of a table on shards is not the table\'s own', 'Name the table as a constant.')

@@ -37,6 +37,13 @@ export function refuseSqlAsText(facts: StatementFacts): void {
   if (found !== undefined) throw refuse(`${found} is not supported: it would read tables on the catalog, where they are empty`, 'Write its query into the statement.')
 }
 
+/** Backends are the router's sessions, and their locks are on many servers: the catalog would speak of its own. */
+function refuseBackends({ functionNames }: StatementFacts): void {
+  const signal = functionNames.find((name) => /^pg_(cancel|terminate)_backend$/.test(name))
+  if (signal !== undefined) throw refuse(`${signal} is supported in the SELECT list alone`, 'Write SELECT pg_terminate_backend(pid) FROM ...')
+  if (functionNames.includes('pg_blocking_pids')) throw refuse('pg_blocking_pids is not supported: locks are on many servers')
+}
+
 export function planStatement(given: Statement, context: NameContext, rowsFrom: RowsFrom = 'anywhere'): PlannedStatement {
   const { statement, facts } = expandViews(given, context)
   refuseTableFunctions(facts)
@@ -47,6 +54,7 @@ export function planStatement(given: Statement, context: NameContext, rowsFrom: 
   const ofSession = facts.relations.find((use) => use.resolved.kind === 'system' && /^pg_(prepared_statements|cursors)$/.test(use.rangeVar.relname ?? ''))
   if (ofSession !== undefined) throw refuse(`${ofSession.rangeVar.relname} is not supported: prepared statements and cursors are the router's`)
   refuseSqlAsText(facts)
+  refuseBackends(facts)
   if (facts.functionNames.includes('set_config')) throw refuse('set_config is supported alone, with constants', 'Use SET.')
   if (facts.relations.some((use) => use.isTarget && use.rangeVar.relname === 'pg_settings')) throw refuse('pg_settings cannot be written', 'Use SET.')
   if (given.source.text.includes('\x01')) throw refuse('the statement holds the control character 0x01', 'Send it as a parameter.')

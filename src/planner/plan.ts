@@ -115,6 +115,8 @@ export interface Fetch {
   readonly markers: readonly string[]
   /** A query that each shard answers in place of the table's rows. */
   readonly source?: string
+  /** The rows are the router's own: its clients' sessions. */
+  readonly ofSessions?: true
 }
 
 /** A query that shards answer, whose rows come to the catalog in place of tables'. */

@@ -17,6 +17,11 @@ export class ClientNews {
     this.changed.set(name, value)
   }
 
+  /** A setting as the server has it. */
+  current(name: string): string | undefined {
+    return this.changed.get(name) ?? this.reported.get(name)
+  }
+
   /** The payload of a NotificationResponse. */
   notification(payload: Buffer): void {
     this.notifications.push(payload)

@@ -53,7 +53,7 @@ export class Router {
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), credentials, catalog, databases }
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)

@@ -6,6 +6,7 @@ import { writeErrorFields } from '../protocol/error-fields.ts'
 import { MessageWriter } from '../protocol/message-writer.ts'
 import { query } from '../shard/query.ts'
 import { settingsChange } from '../transaction/settings.ts'
+import { SessionNumbers } from './activity.ts'
 import { ClientStream } from './client-stream.ts'
 import type { Services } from './services.ts'
 import { Session } from './session.ts'
@@ -21,10 +22,11 @@ export class RouterServer {
   private readonly server: net.Server
   private readonly clients = new Map<number, Client>()
   private readonly sockets = new Set<net.Socket>()
-  private nextPid = 1
+  private readonly numbers: SessionNumbers
 
   constructor(services: Services) {
     this.services = services
+    this.numbers = new SessionNumbers((below) => services.clock.randomInt(below))
     this.server = net.createServer({ noDelay: true, pauseOnConnect: false }, (socket) => this.accept(socket))
   }
 
@@ -106,13 +108,14 @@ export class RouterServer {
     const stream = new ClientStream(socket)
     socket.on('data', (chunk: Buffer) => stream.push(chunk))
     if (rest.length > 0) stream.push(rest)
-    const pid = this.nextPid++
+    const pid = this.numbers.next((number) => this.clients.has(number))
     try {
-      const session = await this.openSession(stream, minor, parameters)
+      const session = await this.openSession(stream, minor, parameters, pid, socket)
       // Since protocol 3.2 a key is as long as it needs to be not to be guessed.
       const secret = Buffer.from(this.services.clock.randomHex(minor >= 2 ? 32 : 4), 'hex')
       session.isDatabaseInUse = (database) => [...this.clients.values()].some((client) => client.session.database === database)
       this.clients.set(pid, { session, secret })
+      this.services.clients.set(pid, session)
       session.news.tell(false)
       stream.out.begin('K').int32(pid).bytes(secret).end()
       session.readyForQuery()
@@ -122,11 +125,12 @@ export class RouterServer {
       stream.close()
     } finally {
       this.clients.delete(pid)
+      this.services.clients.delete(pid)
     }
   }
 
   /** Logs in: the catalog says whether the role may enter the database, and what it reports of itself. */
-  private async openSession(stream: ClientStream, minor: number, parameters: ReadonlyMap<string, string>): Promise<Session> {
+  private async openSession(stream: ClientStream, minor: number, parameters: ReadonlyMap<string, string>, pid: number, socket: net.Socket): Promise<Session> {
     const { services } = this
     const user = parameters.get('user')
     if (user === undefined) throw new SqlError('28000', 'no PostgreSQL user name specified in startup packet')
@@ -148,7 +152,7 @@ export class RouterServer {
       connection.settings = initialSettings
       await services.store.get(database)
       const { rows } = await query(connection, 'SHOW search_path')
-      const session = new Session(services, stream, { database, user, initialSettings, searchPath: rows[0]?.[0] ?? '' })
+      const session = new Session(services, stream, { pid, address: socket.remoteAddress, port: socket.remotePort, database, user, initialSettings, searchPath: rows[0]?.[0] ?? '' })
       for (const [name, value] of connection.reported) session.reportParameter(name, value)
       return session
     } finally {

@@ -9,6 +9,7 @@ import type { Pool } from '../shard/pool.ts'
 import type { CommitContext } from '../transaction/commit.ts'
 import type { Lanes } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
+import type { ClientSession } from './activity.ts'
 import type { PlanCache } from './plan-cache.ts'
 
 /** What all sessions of a router share. */
@@ -24,6 +25,8 @@ export interface Services {
   readonly commit: CommitContext
   /** Of all sessions, for those who look for deadlocks. */
   readonly transactions: Set<Transaction>
+  /** Clients by their numbers. */
+  readonly clients: Map<number, ClientSession>
   readonly credentials: Credentials
   readonly catalog: ServerAddress
   readonly databases: DatabaseServers

@@ -8,7 +8,7 @@
 import { asSqlError, shiftPosition, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
-import type { Arguments, ExecutionContext } from '../executor/context.ts'
+import type { Arguments, ExecutionContext, SessionRow } from '../executor/context.ts'
 import { noArguments } from '../executor/context.ts'
 import { executePlan } from '../executor/execute-plan.ts'
 import { StaleLayout } from '../executor/run-on-server.ts'
@@ -31,6 +31,8 @@ import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Settings } from '../transaction/settings.ts'
 import { Transaction } from '../transaction/transaction.ts'
 import { ClientNews } from './client-news.ts'
+import type { ClientSession } from './activity.ts'
+import { Activity } from './activity.ts'
 import { ClientSink } from './client-sink.ts'
 import type { ClientMessage, ClientStream } from './client-stream.ts'
 import { checkGarbage } from './client-stream.ts'
@@ -43,6 +45,11 @@ import { readSearchPath } from './statements/settings.ts'
 import { runSessionStatement } from './statements/run-statement.ts'
 
 export interface SessionOptions {
+  /** The number by which its client, and others, know it. */
+  readonly pid: number
+  /** The client's address and port. */
+  readonly address: string | undefined
+  readonly port: number | undefined
   readonly database: string
   readonly user: string
   /** SET statements of the start-up packet, by name. */
@@ -53,8 +60,11 @@ export interface SessionOptions {
 const cancelAgainMs = 100
 const cancelTimesMax = 20
 
-export class Session {
+export class Session implements ClientSession {
   readonly services: Services
+  readonly pid: number
+  private readonly options: SessionOptions
+  private readonly doing: Activity
   readonly stream: ClientStream
   readonly database: string
   readonly user: string
@@ -90,6 +100,9 @@ export class Session {
 
   constructor(services: Services, stream: ClientStream, options: SessionOptions) {
     this.services = services
+    this.pid = options.pid
+    this.options = options
+    this.doing = new Activity(services.clock.now())
     this.stream = stream
     this.database = options.database
     this.user = options.user
@@ -120,6 +133,24 @@ export class Session {
     again()
   }
 
+  terminate(): void {
+    writeErrorFields(this.stream.out, 'E', { severity: 'FATAL', code: '57P01', message: 'terminating connection due to administrator command' })
+    this.stream.close()
+  }
+
+  activity(): SessionRow {
+    const { address, port } = this.options
+    return {
+      pid: String(this.pid),
+      datname: this.database,
+      usename: this.user,
+      application_name: this.news.current('application_name') ?? '',
+      client_addr: address,
+      client_port: port === undefined ? undefined : String(port),
+      ...this.doing.row(this.working, this.transaction),
+    }
+  }
+
   /** Serves the client until it leaves. */
   async run(): Promise<void> {
     try {
@@ -129,6 +160,7 @@ export class Session {
         if (message === undefined || message.type === Frontend.terminate) return
         checkGarbage(message)
         this.working = true
+        this.doing.begin(this.services.clock.now())
         if (message.type === Frontend.query && !this.failedBatch) await this.simpleQuery(message)
         else await this.extendedMessage(message)
       }
@@ -175,7 +207,8 @@ export class Session {
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
-    return { text, transaction: this.transaction, snapshot, catalog, pool, names, sequences, clock, database: this.database, user: this.user, laneGroup: (server) => this.laneGroup(server), noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+    const sessions = () => [...this.services.clients.values()].map((client) => client.activity())
+    return { text, sessionPid: this.pid, sessions, transaction: this.transaction, snapshot, catalog, pool, names, sequences, clock, database: this.database, user: this.user, laneGroup: (server) => this.laneGroup(server), noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
   }
 
   private readonly laneGroups = new Map<number, LaneGroup>()
@@ -229,6 +262,7 @@ export class Session {
     this.answered++
     this.working = false
     const { transaction } = this
+    this.doing.end(this.services.clock.now(), transaction.active)
     const status = transaction.state !== 'block' ? 'I' : transaction.failed ? 'E' : 'T'
     if (!transaction.active) this.extended.closePortals()
     this.news.tell(transaction.active)
@@ -289,6 +323,7 @@ export class Session {
       await this.extended.settle()
       this.extended.forgetUnnamed()
       const text = readQuery(message.payload)
+      this.doing.text = text
       const statements = this.services.plans.parse(text)
       if (statements.length === 0) this.stream.out.begin('I').end()
       for (const statement of statements) {
@@ -365,6 +400,7 @@ export class Session {
 
   /** A failed transaction takes nothing but its end. */
   checkNotFailed(statement: Statement | undefined): void {
+    if (statement !== undefined) this.doing.text = statement.source.text
     if (!this.transaction.failed || (statement !== undefined && runSessionStatement.allowedWhenFailed(statement))) return
     throw new SqlError('25P02', 'current transaction is aborted, commands ignored until end of transaction block')
   }

@@ -179,6 +179,11 @@ export class Connection {
     return sent
   }
 
+  /** The number of the server's process. */
+  get pid(): number {
+    return this.backendPid
+  }
+
   private sendCancel(): Promise<void> {
     return new Promise((resolve) => {
       const socket = net.connect(this.server.port, this.server.host)

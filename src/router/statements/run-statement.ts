@@ -15,6 +15,7 @@ import { runMaintenance } from './maintenance.ts'
 import { deallocate, executePrepared, prepare } from './prepared.ts'
 import { runSchemaChange } from '../schema/run-schema-change.ts'
 import { runSetConfig } from './set-config.ts'
+import { signalBackends } from './signal-backends.ts'
 import { discard, refreshSearchPath, runSet, runShow } from './settings.ts'
 import { runLastValue } from './last-value.ts'
 import { runOnSessionViews } from './session-views.ts'
@@ -47,12 +48,19 @@ const handlers: Readonly<Record<string, Handler>> = {
   ConstraintsSetStmt: setConstraints,
 }
 
+/** Statements of data that are the session's after all: each handler knows its own. */
+const specialQueries: readonly Handler[] = [runSetConfig, signalBackends, runLastValue, runAdminFunction, runOnSessionViews]
+
 /** Undefined for a statement of data, which is planned. */
 async function run(statement: Statement, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd | undefined> {
   const handler = handlers[tagOf(statement.node)]
   if (handler !== undefined) return handler(statement, args, sink, session)
-  if (isDataStatement(statement)) return (await runSetConfig(statement, args, sink, session)) ?? (await runLastValue(statement, args, sink, session)) ?? (await runAdminFunction(statement, args, sink, session)) ?? runOnSessionViews(statement, args, sink, session)
-  return runSchemaChange(statement, args, sink, session)
+  if (!isDataStatement(statement)) return runSchemaChange(statement, args, sink, session)
+  for (const special of specialQueries) {
+    const end = await special(statement, args, sink, session)
+    if (end !== undefined) return end
+  }
+  return undefined
 }
 
 export const runSessionStatement = Object.assign(run, {

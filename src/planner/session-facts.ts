@@ -1,0 +1,58 @@
+/**
+ * What PostgreSQL tells of its backends a router tells of its clients' sessions: a session is no server process, it only borrows
+ * connections. Its number is the one that the client got when it logged in.
+ *
+ *   pg_backend_pid()     ->   pgherd.pg_backend_pid(), where the executor puts the number in
+ *   pg_stat_activity a   ->   (SELECT * FROM pgherd.activity('pgherd_gsessions')) AS a
+ */
+import type { AnyNode } from '../sql/ast.ts'
+import { names, walk } from '../sql/ast.ts'
+import { nameEnd, tokensWithDepth } from '../sql/scanner.ts'
+import type { Edit, SourceText } from '../sql/source-text.ts'
+import type { Relation } from '../catalog/snapshot.ts'
+import type { Fetch } from './plan.ts'
+
+export const sessionPidHole = 'pgherd.pg_backend_pid()'
+
+export function sessionPidEdits(source: SourceText, node: AnyNode): Edit[] {
+  const edits: Edit[] = []
+  walk(node, (tree, key) => {
+    if (key !== 'FuncCall') return
+    const parts = names(tree.funcname as AnyNode[])
+    if (parts.at(-1) !== 'pg_backend_pid' || (parts.length > 1 && parts[0] !== 'pg_catalog') || tree.args !== undefined) return
+    const start = (tree.location as number | undefined) ?? 0
+    edits.push({ start, end: callEnd(source.raw, nameEnd(source.raw, start)), text: sessionPidHole })
+  })
+  return edits
+}
+
+/** Behind the parenthesis that closes a call's arguments. */
+export function callEnd(raw: string, from: number): number {
+  for (const token of tokensWithDepth(raw, from)) if (token.depth === 0 && token.text === ')') return token.end
+  return from
+}
+
+const views: Readonly<Record<string, string>> = { pg_stat_activity: 'activity', pg_locks: 'locks' }
+
+/** What stands for one of the system's views of backends; undefined for any other relation. */
+export function sessionView(name: string): string | undefined {
+  const view = Object.hasOwn(views, name) ? views[name] : undefined
+  return view === undefined ? undefined : `(SELECT * FROM pgherd.${view}('pgherd_gsessions'))`
+}
+
+const columns = 'pid datname usename application_name client_addr client_port backend_start xact_start query_start state_change state query server_pid'.split(' ')
+
+/** The view of the shell that gives the rows their types. */
+const sessionsRelation: Relation = {
+  oid: 0,
+  schema: 'pgherd',
+  name: 'sessions',
+  relkind: 'v',
+  columns: columns.map((name, i) => ({ name, number: i + 1, typeOid: 25, type: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false })),
+  primaryKey: [],
+  viewDefinition: undefined,
+  triggers: [],
+  table: undefined,
+}
+
+export const sessionsFetch: Fetch = { temporary: 'pgherd_gsessions', relation: sessionsRelation, columns, where: [], primaryKey: [], shards: [], markers: [], ofSessions: true }
