@@ -51,6 +51,7 @@ const sessionsRelation: Relation = {
   columns: columns.map((name, i) => ({ name, number: i + 1, typeOid: 25, type: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false })),
   primaryKey: [],
   viewDefinition: undefined,
+  view: undefined,
   triggers: [],
   table: undefined,
 }
