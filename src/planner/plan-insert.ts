@@ -11,7 +11,10 @@ import type { AnyNode, InsertStmt, SelectStmt } from '../sql/ast.ts'
 import { contains } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { parseOne } from '../sql/parse.ts'
-import { findKeyword, nameEnd, nextToken, valuesSpans } from '../sql/scanner.ts'
+import { sameTree } from '../sql/same-tree.ts'
+import { findKeyword, nameEnd, nextToken } from '../sql/scanner.ts'
+import type { ValuesList } from '../sql/values-list.ts'
+import { valuesList } from '../sql/values-list.ts'
 import { SourceText } from '../sql/source-text.ts'
 import { dropColumnSchemas } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
@@ -84,7 +87,7 @@ function insertRows(
   if (relation.table?.kind === 'reference' && insert.onConflictClause !== undefined && contains(insert.onConflictClause, 'SetToDefault')) return undefined
   const isReference = relation.table?.kind === 'reference'
   if (isReference && (facts.volatile.length > 0 || facts.usesTime)) return undefined
-  const spans = select === undefined ? undefined : valuesSpans(source.raw, nameEnd(source.raw, insert.relation?.location ?? 0))
+  const spans = select === undefined ? undefined : valuesList(source.raw, nameEnd(source.raw, insert.relation?.location ?? 0))
   if (select !== undefined && spans?.rows.length !== lists.length) return undefined
   const width = lists[0]?.length ?? 0
   // INSERT INTO t VALUES (1): the values belong to the first columns.
@@ -169,7 +172,7 @@ function withTimeHoles(
   context: NameContext,
   insert: InsertStmt,
   lists: readonly AnyNode[][],
-  spans: ReturnType<typeof valuesSpans>,
+  spans: ValuesList | undefined,
 ): InsertRowsPlan {
   const { source } = statement
   const given = timeDefaults(plan.relation.columns.filter((column) => plan.columns.includes(column.name)), context)
@@ -209,11 +212,7 @@ function assertSameRows(insert: InsertStmt, plan: InsertRowsPlan, lists: readonl
     const items = ((row as AnyNode).List?.items ?? []) as AnyNode[]
     return items.slice(0, items.length - added)
   })
-  const plain = (value: unknown) => JSON.stringify(value, (key, item: unknown) => (/location|_start$|_end$/.test(key) ? undefined : item))
-  const same =
-    (insert.selectStmt === undefined || plain(rows) === plain(lists)) &&
-    plain(built.onConflictClause) === plain(insert.onConflictClause) &&
-    plain(built.returningClause) === plain(insert.returningClause)
+  const same = (insert.selectStmt === undefined || sameTree(rows, lists)) && sameTree(built.onConflictClause, insert.onConflictClause) && sameTree(built.returningClause, insert.returningClause)
   if (!same) throw refuse('the INSERT could not be taken apart for its shards', 'Please report it.')
 }
 

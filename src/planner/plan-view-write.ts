@@ -13,6 +13,7 @@ import type { AnyNode, ColumnRef, RangeVar, SelectStmt } from '../sql/ast.ts'
 import { contains, names, walk } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import { parseOne } from '../sql/parse.ts'
+import { sameTree } from '../sql/same-tree.ts'
 import { findKeyword, nameEnd, nextToken } from '../sql/scanner.ts'
 import type { Edit } from '../sql/source-text.ts'
 import { SourceText } from '../sql/source-text.ts'
@@ -146,9 +147,7 @@ function viewCondition(view: Relation, alias: string): string | undefined {
     JSON.stringify(where, (key, value: unknown) => (key === 'ColumnRef' ? { fields: [{ String: { sval: alias } }, ...((value as ColumnRef).fields ?? []).slice(-1)] } : value)),
   ) as AnyNode
   const text = deparseSync(own as never)
-  const again = parseOne(`SELECT WHERE ${text}`).SelectStmt?.whereClause
-  const plain = (node: unknown) => JSON.stringify(node, (key, value: unknown) => (/location|list_start|list_end/.test(key) ? undefined : value))
-  return plain(again) === plain(own) ? text : undefined
+  return sameTree(parseOne(`SELECT WHERE ${text}`).SelectStmt?.whereClause, own) ? text : undefined
 }
 
 /** ... WHERE (given) AND (condition) ...; a comment at the end of a line must not swallow what is added. */

@@ -123,44 +123,6 @@ export interface Span {
   readonly end: number
 }
 
-/** The rows of a VALUES list and the expressions in each, as spans. `from` is before the word VALUES. */
-export function valuesSpans(raw: string, from: number): { rows: { span: Span; values: Span[] }[]; keyword: Span; end: number } | undefined {
-  let keyword: Span | undefined
-  const rows: { span: Span; values: Span[] }[] = []
-  let rowStart = -1
-  let valueStart = -1
-  let values: Span[] = []
-  let end = from
-  let expectRow = false
-  for (const token of tokensWithDepth(raw, from)) {
-    if (keyword === undefined) {
-      if (token.depth === 0 && token.kind === 'word' && token.text.toLowerCase() === 'values') {
-        keyword = token
-        expectRow = true
-      }
-      continue
-    }
-    if (token.depth === 0) {
-      if (token.text === '(' && expectRow) {
-        rowStart = token.start
-        valueStart = token.end
-        values = []
-        expectRow = false
-      } else if (token.text === ')' && rowStart >= 0) {
-        values.push({ start: valueStart, end: token.start })
-        rows.push({ span: { start: rowStart, end: token.end }, values })
-        end = token.end
-        rowStart = -1
-      } else if (token.text === ',' && rowStart < 0) expectRow = true
-      else break
-    } else if (token.depth === 1 && token.text === ',' && rowStart >= 0) {
-      values.push({ start: valueStart, end: token.start })
-      valueStart = token.end
-    }
-  }
-  return keyword === undefined ? undefined : { rows, keyword, end }
-}
-
 /** Where a keyword stands at depth 0, from an offset on; the last one with `last`. */
 export function findKeyword(raw: string, keyword: string, from = 0, last = false): Span | undefined {
   let found: Span | undefined
