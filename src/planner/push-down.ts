@@ -58,21 +58,22 @@ class Pusher {
   }
 
   visit(node: AnyNode): AnyNode {
-    const change = (tree: AnyNode): unknown => {
+    const change = (tree: AnyNode, key: string): unknown => {
       const select = tree as SelectStmt
       const query = this.ties.queries.get(select)
       if (this.neverRun.has(select)) return undefined
       if (query === undefined || query.members.length === 0) return undefined
       if (query.scope.outer !== undefined && !isClosed({ SelectStmt: select }, this.ties)) return undefined
-      const rest = this.split(select)
+      const rest = this.split(select, key === 'larg' || key === 'rarg')
       return rest === undefined ? undefined : mapTree(rest, change)
     }
     return mapTree(node, change)
   }
 
-  private split(select: SelectStmt): SelectStmt | undefined {
+  /** `isArm`: a column's type may be settled by the other side of a UNION. */
+  private split(select: SelectStmt, isArm: boolean): SelectStmt | undefined {
     const temporary = `pgherd_gq${this.queries.length + 1}`
-    const split = splitQuery(select, temporary, this.ties, this.context)
+    const split = splitQuery(select, temporary, this.ties, this.context, isArm)
     if (split === undefined || this.usesCte(split.fragment)) return undefined
     const text = renderStatement({ SelectStmt: split.fragment } as AnyNode)
     if (text === undefined) return undefined

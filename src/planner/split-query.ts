@@ -31,12 +31,12 @@ export interface SplitQuery {
   readonly rest: SelectStmt
 }
 
-export function splitQuery(select: SelectStmt, temporary: string, ties: Ties, context: NameContext): SplitQuery | undefined {
+export function splitQuery(select: SelectStmt, temporary: string, ties: Ties, context: NameContext, isArm: boolean): SplitQuery | undefined {
   const query = ties.queries.get(select)
   if (query === undefined || select.fromClause === undefined || select.op !== 'SETOP_NONE' || select.lockingClause !== undefined) return undefined
   if (select.intoClause !== undefined || select.withClause !== undefined) return undefined
   const splitter = new Splitter(select, query.scope, temporary, ties, context)
-  return splitter.rows() ?? (isGrouped(select, context) ? splitter.groups() : undefined) ?? splitter.byColumns()
+  return splitter.rows(isArm) ?? (isGrouped(select, context) ? splitter.groups() : undefined) ?? splitter.byColumns()
 }
 
 /** The columns of the temporary table, made as they are asked for. */
@@ -66,6 +66,11 @@ class Columns {
   }
 }
 
+/** A string, NULL or parameter without a cast takes its type from what is around it. */
+function hasOpenType(value: AnyNode): boolean {
+  return value.ParamRef !== undefined || value.A_Const?.sval !== undefined || value.A_Const?.isnull === true
+}
+
 /** Thrown inside when a way does not apply. */
 const notThisWay = Symbol('this way does not apply')
 
@@ -84,7 +89,7 @@ class Splitter {
     this.context = context
   }
 
-  rows(): SplitQuery | undefined {
+  rows(isArm: boolean): SplitQuery | undefined {
     return this.attempt(() => {
       const { select } = this
       const { distinctClause, sortClause, limitCount, limitOffset, ...bare } = select
@@ -92,6 +97,8 @@ class Splitter {
       this.knowAs(plain, select)
       const partition = partitionOf(plain, this.ties, this.context) ?? fail()
       const targets = targetColumns(select, this.scope) ?? fail()
+      // As a column of a table it would be of type text, where the other arm may say otherwise.
+      if (isArm && targets.some(({ value }) => hasOpenType(value))) fail()
       const groups = select.groupClause === undefined ? undefined : (groupExpressions(select, this.scope) ?? fail())
       // What stands alone as a number would be the number of a column.
       if (groups?.some((value) => value.A_Const !== undefined)) fail()

@@ -11,6 +11,7 @@ import type { Snapshot } from '../catalog/snapshot.ts'
 import type { Arguments, ExecutionContext, SessionRow } from '../executor/context.ts'
 import { noArguments } from '../executor/context.ts'
 import { executePlan } from '../executor/execute-plan.ts'
+import { openSnapshots } from '../executor/open-snapshots.ts'
 import { StaleLayout } from '../executor/run-on-server.ts'
 import type { ResultSink } from '../executor/result-sink.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
@@ -25,6 +26,7 @@ import { writeErrorFields } from '../protocol/error-fields.ts'
 import { Frontend } from '../protocol/message-types.ts'
 import { readQuery } from '../protocol/frontend-reader.ts'
 import { query } from '../shard/query.ts'
+import { tagOf } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
@@ -408,6 +410,7 @@ export class Session implements ClientSession {
   /** Any statement. Throws SqlError. */
   async runStatement(statement: Statement, args: Arguments, sink: ClientSink): Promise<StatementEnd> {
     this.checkNotFailed(statement)
+    if (this.transaction.needsSnapshots && readsRows(statement)) await openSnapshots(this.executionContext(await this.currentSnapshot()))
     return (await runSessionStatement(statement, args, sink, this)) ?? this.runData(statement, args, sink)
   }
 
@@ -459,4 +462,11 @@ export class Session implements ClientSession {
 /** Anything thrown while a statement ran, as the error to tell. */
 function asReported(given: unknown): SqlError {
   return asSqlError(given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given)
+}
+
+const withoutSnapshot = new Set(['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'DiscardStmt', 'DeallocateStmt', 'ClosePortalStmt', 'LockStmt'])
+
+/** With what follows, PostgreSQL takes the snapshot that a REPEATABLE READ transaction then keeps. */
+function readsRows(statement: Statement): boolean {
+  return !withoutSnapshot.has(tagOf(statement.node))
 }

@@ -80,6 +80,8 @@ export class Transaction {
   private modeTexts: string[] = []
   readOnly = false
   isolation = 'read committed'
+  /** Under REPEATABLE READ: every server's snapshot has begun. */
+  snapshotsOpen = false
   private journal: JournalEntry[] = []
   private settingsAtBegin: Settings = new Map()
   readonly participants = new Map<number, Participant>()
@@ -121,6 +123,7 @@ export class Transaction {
     this.time = undefined
     this.readOnly = this.readOnlyByDefault
     this.isolation = defaultIsolation(this.settings)
+    this.snapshotsOpen = false
     this.modeTexts = []
     this.journal = []
     this.settingsAtBegin = this.settings
@@ -141,6 +144,10 @@ export class Transaction {
     if (modes.text !== '') this.modeTexts.push(modes.text)
     this.readOnly = modes.readOnly ?? this.readOnly
     this.isolation = modes.isolation ?? this.isolation
+  }
+
+  get needsSnapshots(): boolean {
+    return this.isolation === 'repeatable read' && this.active && !this.snapshotsOpen
   }
 
   /** All modes, for COMMIT AND CHAIN. */

@@ -67,3 +67,12 @@ UPDATE b SET (n, y) = (SELECT count(*), max(x) FROM a WHERE a.id = b.id) WHERE i
 UPDATE b SET (y, n) = (SELECT x, n FROM a WHERE a.n = b.n ORDER BY a.id LIMIT 1), id = id WHERE id = 16 RETURNING *;
 UPDATE b SET (n, y) = (SELECT max(a.n), min(c.z) FROM a, c) WHERE id > 36;
 SELECT * FROM b;
+
+-- a string without a cast is of the type that the other arm has
+CREATE TABLE vc (id int PRIMARY KEY, y varchar(20), d date);
+INSERT INTO vc VALUES (1, 'A', '2024-01-01'), (2, 'B', NULL), (3, 'A', '2024-01-02');
+SELECT 'A', ' 5' FROM a INTERSECT ALL SELECT y, y FROM vc;
+SELECT 'A' FROM a INTERSECT SELECT y FROM vc;
+SELECT '2024-01-01' FROM a UNION SELECT d FROM vc;
+SELECT NULL FROM a EXCEPT SELECT id FROM vc;
+(SELECT '7' FROM a ORDER BY id LIMIT 2) UNION ALL SELECT id FROM vc;
