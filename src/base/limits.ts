@@ -43,6 +43,8 @@ export const limits = {
   recoveryAgeMsMin: 5_000,
   recoveryEveryMs: 2_000,
   deadlockEveryMs: 1_000,
+  /** A schema change holds a part of a table's locks on a shard for so long: well below PostgreSQL's deadlock_timeout. */
+  changeLockMsMax: 200,
   recoveryLockMsMax: 1_000,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,

@@ -42,12 +42,14 @@ async function ask(session: Session, text: string, types: readonly number[]): Pr
   const connection = await services.pool.take(services.catalog, session.database, session.user)
   const prelude = settingsChange(connection.settings, transaction.settings)
   connection.settings = transaction.settings
+  transaction.asks.add(connection)
   try {
     return await askOn(connection, prelude, text, types)
   } catch (error) {
     if (prelude.length > 0) connection.settings = undefined
     throw error
   } finally {
+    transaction.asks.delete(connection)
     services.pool.release(connection)
   }
 }

@@ -28,7 +28,7 @@ export class DeadlockDetector {
 
   /** One pass. Costs nothing while fewer than two transactions over several servers have something under way. */
   async run(): Promise<void> {
-    const suspects = [...this.transactions].filter((one) => one.participants.size > 1 && one.isBusy)
+    const suspects = [...this.transactions].filter((one) => one.participants.size + one.asks.size > 1 && one.isBusy)
     if (this.running || suspects.length < 2) return
     this.running = true
     try {
@@ -52,6 +52,7 @@ export class DeadlockDetector {
     const owners = new Map<string, Transaction>()
     for (const transaction of this.transactions) {
       for (const { server, connection } of transaction.participants.values()) owners.set(`${server.id}:${connection.backendPid}`, transaction)
+      for (const connection of transaction.asks) owners.set(`${connection.server.id}:${connection.backendPid}`, transaction)
     }
     const answers = await Promise.all(
       this.servers.map((server) =>

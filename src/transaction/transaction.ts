@@ -96,6 +96,8 @@ export class Transaction {
   sharedUse: SharedUse | undefined
   /** Hears what settings are again when a transaction that changed some has ended, or gone back. */
   onReported: (name: string, value: string) => void = () => undefined
+  /** Connections on which something is asked beside the transaction, which waits for the answer. */
+  readonly asks = new Set<Connection>()
   /** A catalog connection that the session keeps: it holds its temporary tables, locks or LISTENs. */
   pinned: Connection | undefined
   private readonly pool: Pool
@@ -279,12 +281,13 @@ export class Transaction {
   }
 
   get isBusy(): boolean {
-    return [...this.participants.values()].some(({ connection }) => connection.pendingExchanges > 0)
+    return [...this.participants.values()].some(({ connection }) => connection.pendingExchanges > 0) || this.asks.size > 0
   }
 
   cancelAsVictim(): void {
     this.isVictim = true
-    for (const { connection } of this.participants.values()) if (connection.pendingExchanges > 0) void connection.cancel()
+    const connections = [...[...this.participants.values()].map(({ connection }) => connection), ...this.asks]
+    for (const connection of connections) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 
   /** Cancels what runs now on any server. */

@@ -13,6 +13,7 @@ import { encodeCopyLine } from '../copy-format.ts'
 import type { Wanted } from './choose-placement.ts'
 import { asWanted, boundTogether, choose, keepable, keyProblem } from './choose-placement.ts'
 import type { SchemaChange } from './schema-change.ts'
+import { lockTable } from './table-lock.ts'
 import { createViewStatements } from './materialized-view.ts'
 import { createStatements, foreignKeyStatements, grantStatements, holders, markerStatement, pauseTriggers, readDefinition, triggerStatements } from './table-definition.ts'
 
@@ -183,6 +184,7 @@ export interface Conversion {
 export async function convert(list: readonly Conversion[], byDefault: boolean, change: SchemaChange): Promise<void> {
   const old = list.map(({ relation }) => relation)
   for (const relation of old) {
+    await lockTable(relation, change)
     const away = `ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(oldName(relation))};
       ALTER TABLE ${qualified(relation.schema, oldName(relation))} SET SCHEMA ${dataSchema};
       DROP TABLE ${relation.table === undefined ? '' : markerName(relation.table)}`

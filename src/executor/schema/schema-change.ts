@@ -16,12 +16,13 @@ import type { SqlErrorFields } from '../../base/errors.ts'
 import type { QueryResult } from '../../shard/query.ts'
 import { request } from '../../shard/query.ts'
 import type { ExecutionContext } from '../context.ts'
-import { StaleLayout } from '../run-on-server.ts'
 
 let uncommitted = 0
 
 export class SchemaChange {
   readonly context: ExecutionContext
+  /** Tables whose locks on shards it has (table-lock.ts). */
+  readonly locked = new Set<number>()
   /** Before the change; newer after each `reload`. */
   snapshot: Snapshot
   private readonly builtins: Builtins
@@ -35,14 +36,12 @@ export class SchemaChange {
     this.onNotice = onNotice
   }
 
-  /** Inside a transaction. Throws StaleLayout when the snapshot at hand is not the newest. */
+  /** Inside a transaction. Waits for a change under way; where that has made the snapshot at hand an old one, the newest is loaded. */
   static async begin(context: ExecutionContext, builtins: Builtins, onNotice: (fields: SqlErrorFields) => void): Promise<SchemaChange> {
     const change = new SchemaChange(context, builtins, onNotice)
     const { rows } = await change.onCatalog('UPDATE pgherd.schema_version SET version = version + 1 RETURNING version - 1; NOTIFY pgherd_schema')
     const before = Number(rows[0]?.[0])
-    if (context.snapshot.version >= 0 && before !== context.snapshot.version) {
-      throw new StaleLayout(new SqlError('40001', 'the schema was changed at the same time', { hint: 'Try again.' }))
-    }
+    if (context.snapshot.version >= 0 && before !== context.snapshot.version) await change.reload()
     return change
   }
 

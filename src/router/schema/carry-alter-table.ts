@@ -8,6 +8,7 @@ import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
 import { asWanted, keyTypeOf } from '../../executor/schema/choose-placement.ts'
 import { addForeignKeys, convert, reconsider } from '../../executor/schema/place-table.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
+import { lockTable } from '../../executor/schema/table-lock.ts'
 import type { TableDefinition } from '../../executor/schema/table-definition.ts'
 import { columnText, holders, leavesOn, readDefinition } from '../../executor/schema/table-definition.ts'
 import { statementFacts } from '../../planner/facts.ts'
@@ -31,6 +32,7 @@ export async function carryAlterTable(statement: Statement, before: Snapshot, ch
   if (relation?.table === undefined) return
   const now = change.snapshot.relationsByOid.get(relation.oid)
   if (now === undefined) return
+  await lockTable(relation, change)
   const source = new SourceText(statement.source.text)
   const commands = alterCommands(source, alter)
   if (relation.relkind !== 'm' && commands.some(({ subtype }) => /^AT_(Attach|Detach)Partition/.test(subtype)) && relation.table.kind !== 'single') {

@@ -5,11 +5,13 @@
  * (CASCADE, serial, inherited names) is carried too. Tables on shards are made from the shell's own definitions.
  */
 import { refuse } from '../../base/errors.ts'
+import { settleAll } from '../../base/settle-all.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
 import { relationKey } from '../../catalog/snapshot.ts'
 import { placeNewTable } from '../../executor/schema/place-table.ts'
 import type { SchemaChange } from '../../executor/schema/schema-change.ts'
+import { lockTable, lockTableOf } from '../../executor/schema/table-lock.ts'
 import { dropStatements, holders } from '../../executor/schema/table-definition.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import type { RangeVar } from '../../sql/ast.ts'
@@ -66,6 +68,7 @@ async function carryObjects(statement: Statement, before: Snapshot, after: Snaps
     const now = after.relationsByOid.get(relation.oid)
     if (relation.table === undefined) continue
     if (now === undefined) {
+      await lockTable(relation, change)
       await change.onShards(holders(relation, change), dropStatements(relation).join(';\n'))
       await change.onCatalog(`DELETE FROM pgherd.placement WHERE oid = ${relation.oid}`)
     } else await carryName(relation, now, change)
@@ -94,6 +97,7 @@ async function carryStatement(statement: Statement, before: Snapshot, change: Sc
   if (tag === 'AlterObjectSchemaStmt' && node.AlterObjectSchemaStmt?.relation !== undefined) return // seen by comparing
   if (tag === 'DropStmt') return carryDrop(statement, change, session)
   if (onShellOnly.has(tag) || tag === 'CreateStmt') return
+  if ((node.AlterObjectSchemaStmt ?? node.AlterOwnerStmt)?.objectType === 'OBJECT_STATISTIC_EXT') return
   await change.onShards(change.shardIds, withSettings(statement.source.text))
 }
 
@@ -102,6 +106,7 @@ async function carryIndexName(index: Relation, after: Snapshot, change: SchemaCh
   const now = after.relationsByOid.get(index.oid)
   if (now === undefined && after.relations.has(relationKey(index.schema, index.name))) return // PostgreSQL made it anew
   const name = qualified(index.schema, index.name)
+  if (now === undefined) await settleAll(change.shardIds.map((shard) => lockTableOf(name, shard, change)))
   if (now === undefined) await change.onShards(change.shardIds, `DROP INDEX IF EXISTS ${name}`)
   else if (now.name !== index.name) await change.onShards(change.shardIds, `ALTER INDEX IF EXISTS ${name} RENAME TO ${quoteIdent(now.name)}`)
 }
@@ -122,6 +127,7 @@ async function carryName(relation: Relation, now: Relation, change: SchemaChange
   if (now.schema !== relation.schema && !(await schemaRenamed(relation.schema, now.schema, change))) {
     statements.push(`ALTER ${alterable(relation)} ${qualified(relation.schema, now.name)} SET SCHEMA ${quoteIdent(now.schema)}`)
   }
+  if (statements.length > 0) await lockTable(relation, change)
   if (statements.length > 0) await change.onShards(holders(now, change), statements.join(';\n'))
 }
 

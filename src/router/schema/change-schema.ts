@@ -1,4 +1,5 @@
 /** A schema change as a transaction: the session's own, or one for itself, tried again when its snapshot was behind. */
+import { limits } from '../../base/limits.ts'
 import { StaleLayout } from '../../executor/run-on-server.ts'
 import { SchemaChange } from '../../executor/schema/schema-change.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
@@ -21,9 +22,12 @@ export async function changeSchema(session: Session, work: (change: SchemaChange
       return end
     } catch (error) {
       const stale = error instanceof StaleLayout
+      const { isVictim } = session.transaction
       if (own && session.transaction.active) await session.rollback()
-      if (!stale || attempt > 5 || !own) throw stale ? error.error : error
-      await session.services.store.refresh(session.database)
+      // Locks of the shell are held while those of shards are waited for: where that has made a deadlock, one PostgreSQL would have
+      // let the change wait.
+      if (!(stale || isVictim) || attempt === limits.staleRetriesMax || !own) throw stale ? error.error : error
+      if (stale) await session.services.store.refresh(session.database)
     }
   }
 }

@@ -20,6 +20,9 @@ export const runSchemaChange: Handler = async (statement, args, sink, session) =
   if (session.transaction.readOnlyNow) throw new SqlError('25006', `cannot execute ${commandName(statement)} in a read-only transaction`)
   if (node.CreatedbStmt !== undefined) return createDatabase(statement, session)
   if (node.DropdbStmt !== undefined) return dropDatabase(statement, session)
+  if ((node.IndexStmt?.concurrent === true || node.DropStmt?.concurrent === true) && session.transaction.active) {
+    throw new SqlError('25001', `${node.IndexStmt === undefined ? 'DROP' : 'CREATE'} INDEX CONCURRENTLY cannot run inside a transaction block`)
+  }
   refuseUnsupported(node)
   if (await isTemporary(node, session)) {
     await refuseTemporary(node, session)
