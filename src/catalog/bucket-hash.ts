@@ -126,6 +126,66 @@ export function bucketOfBytes(value: Buffer, buckets: number): number {
   return remainder(buckets)
 }
 
+/** hashbpcharextended: without the spaces that pad it. */
+function bucketOfPadded(text: string, buckets: number): number {
+  let end = text.length
+  while (end > 0 && text[end - 1] === ' ') end--
+  return bucketOfBytes(Buffer.from(text.slice(0, end)), buckets)
+}
+
+/** hash_numeric_extended: its digits to base 10,000 without zeros around them, and their weight; not the sign. */
+function bucketOfNumeric(text: string, buckets: number): number | undefined {
+  if (/^\s*(nan|[+-]?inf(inity)?)\s*$/i.test(text)) return bucketOfSpecial(buckets)
+  const parts = /^\s*[+-]?(?:(\d+)\.?(\d*)|\.(\d+))\s*$/.exec(text)
+  if (parts === null) return undefined
+  const whole = parts[1] ?? ''
+  const fraction = parts[2] ?? parts[3] ?? ''
+  const aligned = whole.padStart(Math.ceil(whole.length / 4) * 4, '0') + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, '0')
+  const digits = Array.from({ length: aligned.length / 4 }, (_, i) => Number(aligned.slice(4 * i, 4 * i + 4)))
+  return bucketOfDigits(digits, Math.ceil(whole.length / 4) - 1, buckets)
+}
+
+/** NaN and the infinities. */
+function bucketOfSpecial(buckets: number): number {
+  b = seedHigh
+  c = seedLow
+  return remainder(buckets)
+}
+
+function bucketOfDigits(digits: readonly number[], weight: number, buckets: number): number {
+  const first = digits.findIndex((digit) => digit !== 0)
+  if (first < 0) {
+    b = seedHigh
+    c = seedLow - 1
+    return remainder(buckets)
+  }
+  const kept = digits.slice(first, digits.findLastIndex((digit) => digit !== 0) + 1)
+  const bytes = Buffer.alloc(2 * kept.length)
+  for (const [i, digit] of kept.entries()) bytes.writeInt16LE(digit, 2 * i)
+  hashBytes(bytes)
+  const power = weight - first
+  c ^= power
+  b ^= power >> 31
+  return remainder(buckets)
+}
+
+/** numeric_send: how many digits, their weight, a sign (0 or 0x4000; else NaN or an infinity), a scale, the digits. */
+function bucketOfNumericBinary(value: Buffer, buckets: number): number | undefined {
+  if (value.length < 8 || value.length !== 8 + 2 * value.readUInt16BE(0)) return undefined
+  if ((value.readUInt16BE(4) & 0xbfff) !== 0) return bucketOfSpecial(buckets)
+  const digits = Array.from({ length: value.readUInt16BE(0) }, (_, i) => value.readInt16BE(8 + 2 * i))
+  return bucketOfDigits(digits, value.readInt16BE(2), buckets)
+}
+
+/** byteain: hexadecimal behind \x, else bytes as characters, backslashes and octal numbers behind a backslash. */
+function bucketOfByteaText(text: string, buckets: number): number | undefined {
+  const hex = /^\\x((?:[0-9a-fA-F]{2})*)$/.exec(text)?.[1]
+  if (hex !== undefined) return bucketOfBytes(Buffer.from(hex, 'hex'), buckets)
+  if (!/^(?:[\x20-\x5b\x5d-\x7e]|\\\\|\\[0-3][0-7]{2})*$/.test(text)) return undefined
+  const bytes = text.replace(/\\(\\|[0-3][0-7]{2})/g, (_, escaped: string) => (escaped === '\\' ? '\\' : String.fromCharCode(Number.parseInt(escaped, 8))))
+  return bucketOfBytes(Buffer.from(bytes, 'latin1'), buckets)
+}
+
 /**
  * The bucket of a value in its text form, as PostgreSQL's input function would read it; undefined when this form is one
  * that only PostgreSQL should judge (out of range, unusual spelling).
@@ -145,6 +205,12 @@ export function bucketOfText(type: KeyType, text: string, buckets: number): numb
     case 'text':
     case 'varchar':
       return bucketOfBytes(Buffer.from(text), buckets)
+    case 'bpchar':
+      return bucketOfPadded(text, buckets)
+    case 'numeric':
+      return bucketOfNumeric(text, buckets)
+    case 'bytea':
+      return bucketOfByteaText(text, buckets)
     case 'uuid': {
       const hex = /^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}$/.test(text) ? text.replaceAll('-', '') : undefined
       return hex === undefined ? undefined : bucketOfBytes(Buffer.from(hex, 'hex'), buckets)
@@ -152,6 +218,8 @@ export function bucketOfText(type: KeyType, text: string, buckets: number): numb
   }
 }
 
+const numericOid = 1700
+const byteaOid = 17
 const textOids = new Set([25, 1043, 705])
 const integerOids: Readonly<Record<number, number>> = { 21: 2, 23: 4, 20: 8 }
 
@@ -167,6 +235,12 @@ export function bucketOfBinary(type: KeyType, typeOid: number, value: Buffer, bu
     case 'text':
     case 'varchar':
       return bucketOfBytes(value, buckets)
+    case 'bpchar':
+      return bucketOfPadded(value.toString(), buckets)
+    case 'numeric':
+      return typeOid === numericOid ? bucketOfNumericBinary(value, buckets) : undefined
+    case 'bytea':
+      return typeOid === byteaOid ? bucketOfBytes(value, buckets) : undefined
     case 'uuid':
       return value.length === 16 ? bucketOfBytes(value, buckets) : undefined
   }

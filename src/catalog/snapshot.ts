@@ -6,7 +6,7 @@
  */
 import type { ServerAddress } from './server-address.ts'
 
-export type KeyType = 'int2' | 'int4' | 'int8' | 'text' | 'varchar' | 'uuid'
+export type KeyType = 'int2' | 'int4' | 'int8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'numeric' | 'bytea'
 
 export interface Column {
   readonly name: string
@@ -14,6 +14,8 @@ export interface Column {
   readonly typeOid: number
   /** As in format_type(). */
   readonly type: string
+  /** Of a domain the type that it is over; of others `type`. Undefined for a domain with a collation of its own. */
+  readonly baseType: string | undefined
   /** The collation, qualified, when it is not the type's own. */
   readonly collation: string | undefined
   readonly notNull: boolean

@@ -14,6 +14,10 @@ const relationsQuery = `
             FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
          (SELECT coalesce(json_agg(json_build_object(
               'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8, 'type', format_type(a.atttypid, a.atttypmod),
+              'baseType', (WITH RECURSIVE base AS (
+                   SELECT t.oid, a.atttypmod AS typmod, t.typtype, t.typbasetype, t.typtypmod, t.typcollation FROM pg_type t WHERE t.oid = a.atttypid
+                   UNION ALL SELECT t.oid, b.typtypmod, t.typtype, t.typbasetype, t.typtypmod, b.typcollation FROM base b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd')
+                 SELECT format_type(b.oid, b.typmod) FROM base b WHERE b.typtype <> 'd' AND b.typcollation IN (0, 100)),
               'collation', (SELECT quote_ident(cn.nspname) || '.' || quote_ident(l.collname) FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
                             JOIN pg_type ty ON ty.oid = a.atttypid WHERE l.oid = a.attcollation AND a.attcollation <> ty.typcollation),
               'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated <> '',
@@ -68,7 +72,7 @@ interface RelationRow {
   by_default: boolean
   primary_key: string[]
   triggers: { name: string; type: number; function: number }[]
-  columns: (Omit<Column, 'default' | 'sequence' | 'collation'> & { default: string | null; sequence: string | null; collation: string | null })[]
+  columns: (Omit<Column, 'default' | 'sequence' | 'collation' | 'baseType'> & { baseType: string | null; default: string | null; sequence: string | null; collation: string | null })[]
 }
 
 /** Runs a query of one row and one column, and gives its text. */
@@ -133,7 +137,7 @@ function toRelation(row: RelationRow, timed: ReadonlySet<number>): Relation {
     schema: row.schema,
     name: row.name,
     relkind: row.relkind,
-    columns: row.columns.map((column) => ({ ...column, default: column.default ?? undefined, sequence: column.sequence ?? undefined, collation: column.collation ?? undefined })),
+    columns: row.columns.map((column) => ({ ...column, baseType: column.baseType ?? undefined, default: column.default ?? undefined, sequence: column.sequence ?? undefined, collation: column.collation ?? undefined })),
     primaryKey: row.primary_key,
     view: row.view ?? undefined,
     viewDefinition: row.view_definition?.replace(/;\s*$/, ''),

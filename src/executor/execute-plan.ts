@@ -84,7 +84,7 @@ async function executeRekey(plan: RekeyPlan, args: Arguments, sink: ResultSink, 
   if (route.kind !== 'bucket') throw new Error('a row that is not in a bucket cannot move')
   const buckets = context.snapshot.groups.get(route.group)?.owners.length ?? 1
   const [bench] = plan.moves.benches
-  const type = bench?.relation.columns.find((column) => column.name === bench.relation.table?.keyColumn)?.type ?? ''
+  const type = bench?.relation.columns.find((column) => column.name === bench.relation.table?.keyColumn)?.baseType ?? ''
   const before = await bucketOf(route.key, route.keyType, buckets, args, context)
   const after = await bucketOf(storedKey(plan.newKey, type, args), route.keyType, buckets, args, context)
   return before === after ? executeOneShard(plan.stays, args, sink, context) : executeWorkbench(plan.moves, args, sink, context)

@@ -121,7 +121,7 @@ async function fillRows(plan: InsertRowsPlan, args: Arguments, context: Executio
     const own = values[i] as string[]
     if (table?.kind !== 'distributed' || table.keyType === undefined) filled.push({ values: own, bucket: undefined })
     else {
-      const type = plan.relation.columns.find((column) => column.name === table.keyColumn)?.type ?? ''
+      const type = plan.relation.columns.find((column) => column.name === table.keyColumn)?.baseType ?? ''
       const source = storedKey(row.key ?? { kind: 'constant' as const, text: own[plan.keyColumn] ?? '' }, type, args)
       filled.push({ values: own, bucket: await bucketOf(source, table.keyType, buckets, args, context) })
     }
@@ -243,7 +243,7 @@ async function insertBatches(plan: InsertSelectPlan, tail: string, columns: read
   const shardOf = (row: readonly (string | undefined)[]): number => {
     if (table?.kind !== 'distributed' || table.keyType === undefined || group === undefined) return table?.shard ?? catalogId
     const key = row[keyColumn]
-    const bucket = key === undefined ? bucketOfNull : bucketOfText(table.keyType, storedText(key, relation.columns.find((column) => column.name === table.keyColumn)?.type ?? ''), group.owners.length)
+    const bucket = key === undefined ? bucketOfNull : bucketOfText(table.keyType, storedText(key, relation.columns.find((column) => column.name === table.keyColumn)?.baseType ?? ''), group.owners.length)
     return group.owners[bucket ?? 0] ?? 0
   }
   const alias = quoteIdent(plan.alias ?? relation.name)

@@ -48,7 +48,7 @@ export class RowRouter {
     this.markers = markers
     this.context = context
     this.keyColumn = relation.table?.keyColumn === undefined ? -1 : columns.indexOf(relation.table.keyColumn)
-    this.keyTypeText = relation.columns.find((column) => column.name === relation.table?.keyColumn)?.type ?? ''
+    this.keyTypeText = relation.columns.find((column) => column.name === relation.table?.keyColumn)?.baseType ?? ''
     this.owners = context.snapshot.groups.get(relation.table?.group ?? 0)?.owners ?? []
     this.sink = new RouterSink(this)
   }

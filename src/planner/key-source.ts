@@ -7,11 +7,11 @@ import type { NameContext } from './resolve.ts'
 
 const typeFamily: Readonly<Record<string, string>> = {
   int2: 'int', int4: 'int', int8: 'int', smallint: 'int', integer: 'int', int: 'int', bigint: 'int',
-  text: 'text', varchar: 'text', uuid: 'uuid',
+  text: 'text', varchar: 'text', uuid: 'uuid', bpchar: 'bpchar', numeric: 'numeric', decimal: 'numeric', bytea: 'bytea',
 }
 
 /** Types of parameters, by OID. */
-const oidFamily: Readonly<Record<number, string>> = { 20: 'int', 21: 'int', 23: 'int', 25: 'text', 1043: 'text', 705: 'text', 2950: 'uuid' }
+const oidFamily: Readonly<Record<number, string>> = { 20: 'int', 21: 'int', 23: 'int', 25: 'text', 1043: 'text', 705: 'text', 2950: 'uuid', 1042: 'bpchar', 1700: 'numeric', 17: 'bytea' }
 
 /**
  * A constant or parameter that compares with a key of this type by the key's own equality; else undefined.
@@ -29,9 +29,12 @@ export function keySource(node: AnyNode, keyType: KeyType | undefined, context: 
   if (constant !== undefined) {
     if (constant.isnull === true) return { kind: 'null' }
     const isInt = typeFamily[keyType ?? ''] === 'int'
-    if (constant.ival !== undefined) return isInt ? { kind: 'constant', text: String(constant.ival.ival ?? 0) } : undefined
+    // Every literal number compares with a numeric as one.
+    const isNumeric = keyType === 'numeric'
+    if (constant.ival !== undefined) return isInt || isNumeric ? { kind: 'constant', text: String(constant.ival.ival ?? 0) } : undefined
     if (constant.sval !== undefined) return { kind: 'constant', text: constant.sval.sval ?? '' }
     // An integer too large for int4 is a Float to the grammar and an int8 to the analyser.
+    if (constant.fval !== undefined && isNumeric) return { kind: 'constant', text: constant.fval.fval ?? '' }
     if (constant.fval !== undefined && isInt && /^-?\d{1,18}$/.test(constant.fval.fval ?? '')) return { kind: 'constant', text: constant.fval.fval ?? '' }
     return undefined
   }

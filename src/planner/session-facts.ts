@@ -48,7 +48,7 @@ const sessionsRelation: Relation = {
   schema: 'pgherd',
   name: 'sessions',
   relkind: 'v',
-  columns: columns.map((name, i) => ({ name, number: i + 1, typeOid: 25, type: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false })),
+  columns: columns.map((name, i) => ({ name, number: i + 1, typeOid: 25, type: 'text', baseType: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false })),
   primaryKey: [],
   viewDefinition: undefined,
   view: undefined,

@@ -87,7 +87,7 @@ export function factFetch(fact: ShardFact, snapshot: Snapshot): Fetch {
   return { temporary: temporary(fact), relation: factsRelation, columns, where: [], primaryKey: [], shards: snapshot.shards.map((shard) => shard.id), markers: [], source: shardQuery(fact, snapshot) }
 }
 
-const textColumn = { typeOid: 25, type: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false } as const
+const textColumn = { typeOid: 25, type: 'text', baseType: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false } as const
 
 /** The view of the shell that gives the fetched rows their types. */
 const factsRelation: Relation = {

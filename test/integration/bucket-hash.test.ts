@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { bucketOfText } from '../../src/catalog/bucket-hash.ts'
+import { bucketOfBinary, bucketOfText } from '../../src/catalog/bucket-hash.ts'
 import type { KeyType } from '../../src/catalog/snapshot.ts'
 import { createDatabase } from '../support/databases.ts'
 
@@ -20,13 +20,24 @@ const uuid = fc.oneof(
   fc.uuid().map((value) => value.toUpperCase()),
   fc.constant(0).map(() => randomBytes(16).toString('hex')),
 )
+const digits = fc.oneof(
+  fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 40 }).map((list) => list.join('')),
+  fc.constantFrom('0', '00', '1', '10000', '9999', '100000000', '0001', '00000000'),
+)
+const numeric = fc.oneof({ weight: 20, arbitrary: fc.tuple(fc.constantFrom('', '-', '+'), digits, fc.option(digits)).map(([sign, whole, fraction]) => `${sign}${whole}${fraction === null ? '' : `.${fraction}`}`) }, fc.constantFrom('NaN', 'Infinity', '-Infinity', ' inf '))
 const values: Readonly<Record<KeyType, fc.Arbitrary<string>>> = {
   int2: integer(16n).map((value) => (Math.abs(Number(value)) > 32767 ? '-32768' : value)),
   int4: integer(32n),
   int8: fc.oneof(integer(64n), integer(32n)),
   text,
   varchar: text,
+  bpchar: fc.tuple(text, fc.constantFrom('', ' ', '   ')).map((parts) => parts.join('')),
   uuid,
+  numeric,
+  bytea: fc.oneof(
+    fc.uint8Array({ maxLength: 40 }).map((bytes) => `\\x${Buffer.from(bytes).toString('hex')}`),
+    fc.array(fc.constantFrom('a', ' ', '~', '\\\\', '\\000', '\\377', '\\001'), { maxLength: 20 }).map((parts) => parts.join('')),
+  ),
 }
 const valuesPerType = 4000
 
@@ -62,8 +73,18 @@ describe('bucketOfText agrees with PostgreSQL', () => {
     })
   }
 
+  test('values in binary are in the bucket of their text', async () => {
+    for (const [type, oid, send] of [['numeric', 1700, 'numeric_send'], ['bytea', 17, 'byteasend'], ['bpchar', 1042, 'bpcharsend']] as const) {
+      const sample = fc.sample(values[type], 500)
+      const { rows } = await client.query<{ binary: Buffer }>(`SELECT ${send}(v::${type}) AS binary FROM unnest($1::text[]) WITH ORDINALITY u (v, n) ORDER BY n`, [sample])
+      expect(rows.map((row) => bucketOfBinary(type, oid, row.binary, 32))).toEqual(sample.map((value) => bucketOfText(type, value, 32)))
+    }
+  })
+
   test('leaves to PostgreSQL what it does not read itself', () => {
     for (const value of ['', 'x', '1.5', '0x10', '1_000', '99999999999999999999']) expect(bucketOfText('int8', value, 32)).toBeUndefined()
+    for (const value of ['', 'x', '1e3', '1_0.5', '.']) expect(bucketOfText('numeric', value, 32)).toBeUndefined()
+    for (const value of ['\\x0', '\\', '\\1', 'é']) expect(bucketOfText('bytea', value, 32)).toBeUndefined()
     for (const value of ['', '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}', 'a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11']) {
       expect(bucketOfText('uuid', value, 32)).toBeUndefined()
     }

@@ -18,7 +18,7 @@ const builtins: Builtins = {
 }
 
 function column(name: string, number: number, type: string, more: Partial<Column> = {}): Column {
-  return { name, number, typeOid: 0, type, collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false, ...more }
+  return { name, number, typeOid: 0, type, baseType: type, collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false, ...more }
 }
 
 let nextOid = 20_000

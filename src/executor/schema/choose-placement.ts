@@ -22,12 +22,18 @@ const keyTypes: Readonly<Record<string, KeyType>> = {
   bigint: 'int8',
   text: 'text',
   'character varying': 'varchar',
+  character: 'bpchar',
   uuid: 'uuid',
+  numeric: 'numeric',
+  bytea: 'bytea',
 }
 
-/** The type by which a column can be a key; undefined for types whose hash is not known here. */
-export function keyTypeOf(type: string): KeyType | undefined {
-  return keyTypes[type.replace(/\(\d+\)$/, '')]
+/**
+ * The type by which a column can be a key; undefined for types whose hash is not known here, and for numeric(p, s), whose
+ * values are rounded before they find their partition.
+ */
+export function keyTypeOf(type: string | undefined): KeyType | undefined {
+  return keyTypes[(type ?? '').replace(/^(character|character varying)\(\d+\)$/, '$1')]
 }
 
 /** Why a key cannot be this table's, or undefined. */
@@ -80,7 +86,7 @@ export function choose(relation: Relation, definition: TableDefinition, change: 
   const primary = definition.constraints.find((constraint) => constraint.type === 'p')
   const [key, ...more] = primary?.columns ?? []
   if (key === undefined || more.length > 0) return single()
-  const keyType = keyTypeOf(definition.columns.find((column) => column.name === key)?.type ?? '')
+  const keyType = keyTypeOf(relation.columns.find((column) => column.name === key)?.baseType)
   if (keyType === undefined) return single()
   const problem = keyProblem(definition, key)
   return problem === undefined ? { kind: 'distributed', key, keyType } : single(problem)

@@ -148,7 +148,7 @@ export class Carrier {
     const { table, columns } = this.bench.relation
     if (table?.kind !== 'distributed' || table.keyType === undefined || key === undefined) return bucketOfNull
     const owners = this.context.snapshot.groups.get(table.group ?? 0)?.owners ?? []
-    const type = columns.find((column) => column.name === table.keyColumn)?.type ?? ''
+    const type = columns.find((column) => column.name === table.keyColumn)?.baseType ?? ''
     const bucket = bucketOfText(table.keyType, storedText(key, type), owners.length)
     if (bucket === undefined) throw new SqlError('XX000', `no bucket for a value of type ${table.keyType}`)
     return bucket

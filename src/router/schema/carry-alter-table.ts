@@ -134,8 +134,9 @@ async function carryKeyType(commands: readonly AlterCommand[], relation: Relatio
   const key = table?.keyColumn
   const command = commands.find((one) => one.subtype === 'AT_AlterColumnType' && one.name === key)
   if (command === undefined || table === undefined) return false
-  const type = now.columns.find((column) => column.name === key)?.type ?? ''
-  const keyType = keyTypeOf(type)
+  const column = now.columns.find((one) => one.name === key)
+  const type = column?.type ?? ''
+  const keyType = keyTypeOf(column?.baseType)
   if (commands.length > 1) throw refuse('cannot change the type of the shard key beside other changes', 'Use a statement of its own.')
   if (keyType === undefined && !table.byDefault) throw refuse(`a column of type ${type} cannot be a shard key`, 'Call undistribute_table() first.')
   const source = new SourceText(command.text)
@@ -143,7 +144,7 @@ async function carryKeyType(commands: readonly AlterCommand[], relation: Relatio
   const expressions = using === undefined ? undefined : new Map([[key ?? '', source.between(using.end, source.length)]])
   const like = asWanted(table)
   const wanted = keyType === undefined || like.kind !== 'distributed' ? { kind: 'single' as const, shard: change.shardIds[0] ?? 0, reason: undefined } : { ...like, keyType }
-  const isSame = wanted.kind === 'distributed' && wanted.keyType === table.keyType && relation.columns.find((column) => column.name === key)?.type === type && using === undefined
+  const isSame = wanted.kind === 'distributed' && wanted.keyType === table.keyType && relation.columns.find((one) => one.name === key)?.type === type && using === undefined
   if (isSame) return true
   await convert([{ relation: now, wanted, ...(expressions === undefined ? {} : { expressions }) }], table.byDefault, change)
   return true

@@ -41,7 +41,7 @@ export function placementOptions(statement: Statement, snapshot: Snapshot): { sh
 export function distributedBy(relation: Relation, key: string): Wanted {
   const column = relation.columns.find((one) => one.name === key)
   if (column === undefined) throw new SqlError('42703', `column "${key}" of relation "${relation.name}" does not exist`)
-  const keyType = keyTypeOf(column.type)
+  const keyType = keyTypeOf(column.baseType)
   if (keyType === undefined) throw refuse(`a column of type ${column.type} cannot be a shard key`, 'Use an integer, text, varchar or uuid column.')
   return { kind: 'distributed', key, keyType }
 }
