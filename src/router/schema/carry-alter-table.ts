@@ -95,7 +95,7 @@ async function addConstraintsOf(column: string, definition: TableDefinition, now
 
 /** Each copy would compute its own values. */
 async function refuseComputed(relation: Relation, added: Relation['columns'], change: SchemaChange): Promise<void> {
-  const isConstant = (value: string) => /^('[^']*'|-?[\d.]+|true|false|NULL)(::[\w ]+)?$/.test(value)
+  const isConstant = (value: string) => /^('[^']*'|-?[\d.]+|true|false|NULL)(::[\w ."]+)?$/.test(value)
   const computed = added.filter((column) => column.sequence !== undefined || (column.default !== undefined && !column.generated && !isConstant(column.default)))
   if (computed.length === 0) return
   const { rows } = await change.onCatalog(`SELECT FROM ${qualified(relation.schema, relation.name)} LIMIT 1`)
