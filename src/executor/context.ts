@@ -44,6 +44,8 @@ export interface Arguments {
   /** The portal on the server, where the client fetches in parts; '' for all at once. */
   readonly portal: string
   readonly rowsMax: number
+  /** Nobody needs to be told the columns. */
+  readonly isDescribed?: boolean
 }
 
 export const noArguments: Arguments = {
@@ -52,6 +54,7 @@ export const noArguments: Arguments = {
   keep: false,
   portal: '',
   rowsMax: 0,
+  isDescribed: false,
 }
 
 export function serverById(context: ExecutionContext, id: number): ServerAddress {

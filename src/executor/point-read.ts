@@ -1,69 +1,168 @@
 /**
  * A point read on a connection that other sessions use at the same moment (transaction/lanes.ts).
  *
- * What can go wrong there through no fault of the statement (the connection breaks, another client's cancel request hits it,
- * a statement that it relied on could not be prepared) is mended by running it again on a connection of its own: it only
- * reads, and nothing of its answer has gone out.
+ * This is the path of most statements of most applications, so it does without what others need: no prelude, no lease, no
+ * promise for each step. Its end is told by one call.
+ *
+ * What fails here, perhaps through no fault of its own (the connection breaks, another client's cancel request hits it, a statement
+ * that it relied on could not be prepared), runs again on a connection of its own: it only reads, and nothing of its answer
+ * has gone out.
  */
+import type { SqlError } from '../base/errors.ts'
 import type { OneShardPlan } from '../planner/plan.ts'
 import { renderLeafText } from '../planner/plan.ts'
-import { statementKey } from '../shard/requests.ts'
-import type { LaneGroup } from '../transaction/lanes.ts'
+import { readError, readErrorFields } from '../protocol/error-fields.ts'
+import type { MessageWriter } from '../protocol/message-writer.ts'
+import { Backend } from '../protocol/message-types.ts'
+import { readRowDescription } from '../protocol/row-description.ts'
+import type { Connection } from '../shard/connection.ts'
+import type { Exchange } from '../shard/exchange.ts'
+import { ensurePrepared, forgetStatement, statementKey, writeBind, writeDescribe, writeExecute, writeParse, writeSync } from '../shard/requests.ts'
+import type { SharedUse } from '../transaction/transaction.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments, serverById } from './context.ts'
 import { bucketAtOnce } from './key-bucket.ts'
 import type { ResultSink } from './result-sink.ts'
 import { explainFailure, typesOnShards } from './run-on-server.ts'
-import type { StatementEnd, StatementRequest } from './statement-exchange.ts'
-import { runShared, StatementFailure } from './statement-exchange.ts'
+import type { Translate } from './shell-names.ts'
+import type { StatementEnd } from './statement-exchange.ts'
+import { StatementFailure } from './statement-exchange.ts'
 
-/** Undefined when it must run on a connection of its own: before it was tried, or as the promise's value, after. */
-export function executePointRead(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd | undefined> | undefined {
-  const { route } = plan
-  if (!plan.isPointRead || route.kind !== 'bucket' || context.transaction.active || args.rowsMax > 0 || sink.isCongested) return undefined
-  const owners = context.snapshot.groups.get(route.group)?.owners ?? []
-  const bucket = bucketAtOnce(route.key, route.keyType, owners.length, args)
-  if (bucket === undefined) return undefined
-  const server = serverById(context, owners[bucket] ?? 0)
-  const translate = context.names.translation(server, context.snapshot)
-  const group = translate === undefined ? undefined : context.laneGroup(server)
-  const connection = group?.take()
-  if (group === undefined || connection === undefined) return undefined
-  const text = renderLeafText(plan.text, bucket)
-  const types = typesOnShards(args.types)
-  const keep = args.keep ? statementKey(context.snapshot.version, text, types) : undefined
-  const prelude = plan.markers.map((marker) => `SELECT FROM ${marker}`)
-  const isSimple = args === noArguments && prelude.length === 0
-  return run(group, connection, { prelude, text, types, bind: args.bind, keep, isSimple, translate }, plan, sink, context)
+/** How a point read ended: with a command tag, or (undefined) to be run on a connection of its own, or with what to throw. */
+export interface PointReadEnd {
+  (tag: string | undefined, failure?: Promise<unknown>): void
 }
 
-async function run(
-  group: LaneGroup,
-  connection: NonNullable<ReturnType<LaneGroup['take']>>,
-  request: StatementRequest,
-  plan: OneShardPlan,
-  sink: ResultSink,
-  context: ExecutionContext,
-): Promise<StatementEnd | undefined> {
-  const { exchange, end } = runShared(connection, request, sink)
-  const use = { connection, exchange, isCancelled: false }
-  context.transaction.sharedUse = use
-  try {
-    return await end
-  } catch (failure) {
-    if (failure instanceof StatementFailure && isAnothers(failure, use.isCancelled)) return undefined
-    const statement = { text: request.text, markers: plan.markers, writes: false, namesLeaves: true }
-    throw await explainFailure(failure, group.server, statement, { connection, prelude: [], participant: undefined }, context)
-  } finally {
-    context.transaction.sharedUse = undefined
+/** False when it cannot be a point read on a shared connection now; then nothing has been sent. */
+export function startPointRead(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext, onEnd: PointReadEnd): boolean {
+  const { route } = plan
+  if (!plan.isPointRead || plan.markers.length > 0 || route.kind !== 'bucket' || context.transaction.active || args.rowsMax > 0 || sink.isCongested) return false
+  const owners = context.snapshot.groups.get(route.group)?.owners ?? []
+  const bucket = bucketAtOnce(route.key, route.keyType, owners.length, args)
+  if (bucket === undefined) return false
+  const server = serverById(context, owners[bucket] ?? 0)
+  const translate = context.names.translation(server, context.snapshot)
+  const connection = translate === undefined ? undefined : context.laneGroup(server).take()
+  if (connection === undefined || translate === undefined) return false
+  const exchange = new PointRead(connection, rendered(plan, bucket, args, context), args, sink, translate, context, onEnd)
+  context.transaction.sharedUse = exchange
+  connection.send(exchange, exchange)
+  return true
+}
+
+/** The same for who waits by a promise. Undefined, at once or in the end: run it on a connection of its own. */
+export function executePointRead(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd | undefined> | undefined {
+  let started = false
+  const end = new Promise<StatementEnd | undefined>((resolve, reject) => {
+    started = startPointRead(plan, args, sink, context, (tag, failure) => {
+      if (failure !== undefined) failure.then(reject, reject)
+      else resolve(tag === undefined ? undefined : { kind: 'complete', tag })
+    })
+  })
+  return started ? end : undefined
+}
+
+interface Rendered {
+  readonly text: string
+  readonly given: readonly number[]
+  readonly version: number
+  readonly types: readonly number[]
+  /** Of the statement among those prepared on a connection. */
+  readonly key: string
+}
+
+/** By bucket. Building a text and its key costs more than all else that is done for a point read here. */
+const texts = new WeakMap<OneShardPlan, (Rendered | undefined)[]>()
+
+function rendered(plan: OneShardPlan, bucket: number, args: Arguments, context: ExecutionContext): Rendered {
+  const { version } = context.snapshot
+  const ofPlan = texts.get(plan) ?? []
+  const known = ofPlan[bucket]
+  if (known !== undefined && known.given === args.types && known.version === version) return known
+  const text = renderLeafText(plan.text, bucket)
+  const types = typesOnShards(args.types)
+  const made = { text, given: args.types, version, types, key: statementKey(version, text, types) }
+  ofPlan[bucket] = made
+  texts.set(plan, ofPlan)
+  return made
+}
+
+class PointRead implements Exchange, SharedUse {
+  readonly connection: Connection
+  readonly exchange: Exchange = this
+  isCancelled = false
+  private readonly statement: Rendered
+  private readonly args: Arguments
+  private readonly sink: ResultSink
+  private readonly translate: Translate
+  private readonly context: ExecutionContext
+  private readonly onEnd: PointReadEnd
+  private newName: string | undefined
+  private error: SqlError | undefined
+  private sentRows = false
+  private tag = ''
+
+  constructor(connection: Connection, statement: Rendered, args: Arguments, sink: ResultSink, translate: Translate, context: ExecutionContext, onEnd: PointReadEnd) {
+    this.connection = connection
+    this.statement = statement
+    this.args = args
+    this.sink = sink
+    this.translate = translate
+    this.context = context
+    this.onEnd = onEnd
+  }
+
+  write(writer: MessageWriter): void {
+    const { statement, args, connection } = this
+    if (args === noArguments) {
+      writer.begin('Q').cstring(statement.text).end()
+      return
+    }
+    let name = ''
+    if (args.keep) {
+      const prepared = ensurePrepared(writer, connection, statement.key, statement.text, statement.types)
+      name = prepared.name
+      if (prepared.isNew) this.newName = name
+    } else writeParse(writer, '', statement.text, statement.types)
+    writeBind(writer, '', name, args.bind)
+    if (args.isDescribed !== true) writeDescribe(writer, 'P', '')
+    writeExecute(writer, '')
+    writeSync(writer)
+  }
+
+  onFrame(type: number, buffer: Buffer, start: number, end: number): void {
+    if (type === Backend.dataRow) {
+      this.sentRows = true
+      // One row at most: the connection is read on whether the client takes it or not, since it serves others too.
+      this.sink.row(buffer, start, end)
+    } else if (type === Backend.bindComplete) this.sink.bound?.()
+    else if (type === Backend.commandComplete) this.tag = buffer.toString('latin1', start, end - 1)
+    else if (type === Backend.parseComplete) this.newName = undefined
+    else if (type === Backend.rowDescription) this.sink.fields(this.translate(readRowDescription(buffer, start)))
+    else if (type === Backend.errorResponse) this.error ??= readError(buffer, start, end)
+    else if (type === Backend.noticeResponse) this.sink.notice(readErrorFields(buffer, start, end))
+  }
+
+  onReady(): void {
+    this.context.transaction.sharedUse = undefined
+    if (this.error === undefined) this.onEnd(this.tag)
+    else this.fail(this.error)
+  }
+
+  onLost(error: SqlError): void {
+    this.context.transaction.sharedUse = undefined
+    this.fail(this.error ?? error)
+  }
+
+  private fail(error: SqlError): void {
+    const { connection, statement, context } = this
+    if (this.newName !== undefined) forgetStatement(connection, this.newName)
+    // Whatever it is: by the usual way the statement either succeeds, or fails with all that is to be told.
+    if (!this.sentRows && !(this.isCancelled && error.code === queryCanceled)) return this.onEnd(undefined)
+    const served = { text: statement.text, markers: [], writes: false, namesLeaves: true }
+    const lease = { connection, prelude: [], participant: undefined }
+    this.onEnd(undefined, explainFailure(new StatementFailure(error, false, this.sentRows), connection.server, served, lease, context))
   }
 }
 
 const queryCanceled = '57014'
-const invalidStatementName = '26000'
-
-function isAnothers({ error, sentRows }: StatementFailure, isCancelled: boolean): boolean {
-  if (sentRows) return false
-  const { code } = error
-  return code.startsWith('08') || code === '57P01' || code === invalidStatementName || (code === queryCanceled && !isCancelled)
-}

@@ -73,7 +73,7 @@ function valuesBeforeError(connection: Connection, text: string): Promise<{ valu
   return new Promise((resolve) => {
     const end = (error?: unknown) => resolve({ values: exchange.rows.map((row) => row[0] ?? ''), error })
     const exchange = new CollectExchange(() => end(), end)
-    connection.send(exchange, (writer) => writer.begin('Q').cstring(text).end())
+    connection.send(exchange, { write: (writer) => void writer.begin('Q').cstring(text).end() })
   })
 }
 

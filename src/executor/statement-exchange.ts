@@ -24,12 +24,8 @@ export interface StatementRequest {
   readonly bind?: BindValues
   /** Keep the statement prepared on the connection for the next time, under this key (statementKey). */
   readonly keep?: string | undefined
-  /** False when the columns are known: the server need not tell them. */
-  readonly describe?: boolean
   /** One message in place of five; for a text alone, without prelude, values or portal. */
   readonly isSimple?: boolean
-  /** The connection serves others too: it is read whatever becomes of this sink. */
-  readonly isShared?: boolean
   readonly portal?: string
   readonly rowsMax?: number
   /** COPY FROM STDIN: the Sync is held back until the data has been sent; see CopyInput. */
@@ -61,7 +57,7 @@ export class StatementFailure {
 export function runStatement(connection: Connection, request: StatementRequest, sink: ResultSink): Promise<StatementEnd> {
   return new Promise((resolve, reject) => {
     const exchange = new StatementExchange(connection, request, sink, resolve, reject)
-    connection.send(exchange, (writer) => exchange.write(writer))
+    connection.send(exchange, exchange)
   })
 }
 
@@ -71,7 +67,7 @@ export function startCopyIn(connection: Connection, request: StatementRequest, s
     const done = new Promise<StatementEnd>((resolveEnd, rejectEnd) => {
       const exchange = new StatementExchange(connection, { ...request, copyIn: true, isSimple: false }, sink, resolveEnd, rejectEnd)
       exchange.onCopyIn = (payload) => resolve({ connection, payload, done })
-      connection.send(exchange, (writer) => exchange.write(writer))
+      connection.send(exchange, exchange)
     })
     done.catch(reject)
   })
@@ -102,17 +98,6 @@ export function failCopy(input: CopyInput, reason: string): Promise<StatementEnd
     writeSync(writer)
   })
   return input.done
-}
-
-/** The same on a connection that others use too. `exchange` stands for the statement in the connection's queue. */
-export function runShared(connection: Connection, request: StatementRequest, sink: ResultSink): { readonly exchange: Exchange; readonly end: Promise<StatementEnd> } {
-  let exchange: StatementExchange | undefined
-  const end = new Promise<StatementEnd>((resolve, reject) => {
-    const own = new StatementExchange(connection, { ...request, isShared: true }, sink, resolve, reject)
-    exchange = own
-    connection.send(own, (writer) => own.write(writer))
-  })
-  return { exchange: exchange as unknown as Exchange, end }
 }
 
 class StatementExchange implements Exchange {
@@ -162,7 +147,7 @@ class StatementExchange implements Exchange {
         writeParse(writer, '', request.text, request.types)
       }
       writeBind(writer, portal, name, request.bind ?? noValues)
-      if (request.describe !== false) writeDescribe(writer, 'P', portal)
+      writeDescribe(writer, 'P', portal)
     }
     writeExecute(writer, portal, request.rowsMax ?? 0)
     if (request.copyIn === true) writeFlush(writer)
@@ -249,7 +234,6 @@ class StatementExchange implements Exchange {
 
   /** The sink has too much unsent: the server is not read until it has drained. */
   private hold(): void {
-    if (this.request.isShared === true) return
     this.connection.pause()
     this.sink.whenDrained(() => this.connection.resume())
   }

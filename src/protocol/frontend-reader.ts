@@ -19,6 +19,14 @@ export interface BindMessage {
 
 const tooShort = () => new SqlError('08P01', 'insufficient data left in message')
 
+const noNumbers: readonly number[] = Object.freeze([])
+
+/** Names and most texts are: telling so here is faster than the general way for each of them. */
+function isAscii(buffer: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if ((buffer[i] as number) > 0x7f) return false
+  return true
+}
+
 export class PayloadReader {
   private readonly buffer: Buffer
   private at = 0
@@ -28,13 +36,14 @@ export class PayloadReader {
   }
 
   cstring(): string {
-    const stop = this.buffer.indexOf(0, this.at)
+    const { buffer, at } = this
+    const stop = buffer.indexOf(0, at)
     if (stop < 0) throw new SqlError('08P01', 'invalid string in message')
-    const bytes = this.buffer.subarray(this.at, stop)
-    if (!isUtf8(bytes)) throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8"')
-    const text = bytes.toString('utf8')
     this.at = stop + 1
-    return text
+    if (stop === at) return ''
+    if (isAscii(buffer, at, stop)) return buffer.toString('latin1', at, stop)
+    if (!isUtf8(buffer.subarray(at, stop))) throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8"')
+    return buffer.toString('utf8', at, stop)
   }
 
   byte(): number {
@@ -60,20 +69,31 @@ export class PayloadReader {
     return this.buffer.subarray(this.at - length, this.at)
   }
 
-  int16s(): number[] {
-    return Array.from({ length: this.int16() }, () => this.int16())
+  int16s(): readonly number[] {
+    const count = this.int16()
+    if (count === 0) return noNumbers
+    const numbers: number[] = []
+    for (let i = 0; i < count; i++) numbers.push(this.int16())
+    return numbers
   }
 
-  int32s(): number[] {
-    return Array.from({ length: this.int16() }, () => this.int32())
+  int32s(): readonly number[] {
+    const count = this.int16()
+    if (count === 0) return noNumbers
+    const numbers: number[] = []
+    for (let i = 0; i < count; i++) numbers.push(this.int32())
+    return numbers
   }
 
   /** Values by their length, undefined for NULL. */
   values(): (Buffer | undefined)[] {
-    return Array.from({ length: this.int16() }, () => {
+    const count = this.int16()
+    const values: (Buffer | undefined)[] = []
+    for (let i = 0; i < count; i++) {
       const length = this.int32()
-      return length === -1 ? undefined : this.bytes(length)
-    })
+      values.push(length === -1 ? undefined : this.bytes(length))
+    }
+    return values
   }
 
   end(): void {

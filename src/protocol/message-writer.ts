@@ -1,4 +1,7 @@
 /** Writes frames one after the other into one growing buffer, so that a turn of the event loop is one write. */
+/** A larger buffer is not kept: its bytes are wanted back once a large answer is gone. */
+const reusedBytesMax = 65536
+
 export class MessageWriter {
   private buffer: Buffer
   private length = 0
@@ -89,5 +92,15 @@ export class MessageWriter {
     this.buffer = Buffer.allocUnsafe(1024)
     this.length = 0
     return taken
+  }
+
+  /**
+   * Gives everything written so far to `write`, which says whether it is done with the bytes when it returns: then the buffer
+   * is used again.
+   */
+  flushTo(write: (bytes: Buffer) => boolean): void {
+    const bytes = this.buffer.subarray(0, this.length)
+    this.length = 0
+    if (!write(bytes) || this.buffer.length > reusedBytesMax) this.buffer = Buffer.allocUnsafe(1024)
   }
 }

@@ -1,10 +1,21 @@
 import type { SqlErrorFields } from '../base/errors.ts'
 import type { ResultSink } from '../executor/result-sink.ts'
 import { writeErrorFields } from '../protocol/error-fields.ts'
+import { MessageWriter } from '../protocol/message-writer.ts'
 import { Backend } from '../protocol/message-types.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
 import { writeRowDescription } from '../protocol/row-description.ts'
 import type { ClientStream } from './client-stream.ts'
+
+interface ParameterListener {
+  reportParameter(name: string, value: string): void
+}
+
+/** The columns of an answer, and RowDescription as it goes to the client. */
+export interface KnownDescription {
+  readonly fields: readonly FieldDescription[]
+  readonly frame: Buffer
+}
 
 /** The rows of one statement on their way to the client. */
 export class ClientSink implements ResultSink {
@@ -16,7 +27,9 @@ export class ClientSink implements ResultSink {
   readonly held: Buffer[] = []
   private readonly stream: ClientStream
   private readonly wantsDescription: boolean
-  private readonly onParameter: (name: string, value: string) => void
+  private readonly session: ParameterListener
+  /** Set where the columns are known before the server tells them. */
+  knownDescription: KnownDescription | undefined
   /** How many rows more the client wants; -1 for all. */
   private rowsLeft: number
   private onBound: (() => void) | undefined
@@ -24,13 +37,13 @@ export class ClientSink implements ResultSink {
   constructor(
     stream: ClientStream,
     wantsDescription: boolean,
-    onParameter: (name: string, value: string) => void,
+    session: ParameterListener,
     rowsMax = 0,
     onBound: (() => void) | undefined = undefined,
   ) {
     this.stream = stream
     this.wantsDescription = wantsDescription
-    this.onParameter = onParameter
+    this.session = session
     this.rowsLeft = rowsMax > 0 ? rowsMax : -1
     this.onBound = onBound
   }
@@ -62,7 +75,29 @@ export class ClientSink implements ResultSink {
     return this.rowsLeft === 0 && this.columns !== undefined
   }
 
+  /** The client wants to know the columns; where no server has told any there are none. */
+  endDescription(): void {
+    if (this.knownDescription !== undefined) this.writeKnownDescription(this.knownDescription)
+    else if (!this.hasRows) this.stream.out.begin('n').end()
+  }
+
+  private writeKnownDescription({ frame, fields }: KnownDescription): void {
+    if (this.hasRows) return
+    this.columns = fields
+    this.stream.out.bytes(frame)
+  }
+
+  /** What the client has been told, to be used as a known description the next time. */
+  asKnownDescription(): KnownDescription | undefined {
+    if (this.columns === undefined || !this.wantsDescription) return undefined
+    if (this.knownDescription !== undefined) return this.knownDescription
+    const writer = new MessageWriter()
+    writeRowDescription(writer, this.columns)
+    return { frame: writer.take(), fields: this.columns }
+  }
+
   row(buffer: Buffer, start: number, end: number): boolean {
+    if (this.knownDescription !== undefined) this.writeKnownDescription(this.knownDescription)
     this.touched = true
     if (this.rowsLeft >= 0) {
       if (this.rowsLeft === 0) {
@@ -82,7 +117,7 @@ export class ClientSink implements ResultSink {
   }
 
   parameterStatus(name: string, value: string): void {
-    this.onParameter(name, value)
+    this.session.reportParameter(name, value)
   }
 
   copyOut(payload: Buffer): void {

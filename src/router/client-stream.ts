@@ -2,6 +2,7 @@
  * The router's side of one client's socket: messages come out of a bounded queue, answers gather into one write a turn.
  */
 import type net from 'node:net'
+import { flushAtEndOfTurn } from '../base/end-of-turn.ts'
 import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { FrameReader } from '../protocol/frame-reader.ts'
@@ -26,16 +27,16 @@ export class ClientStream {
 
   constructor(socket: net.Socket) {
     this.socket = socket
-    this.reader = new FrameReader((type, buffer, start, end) => this.arrive(type, Buffer.from(buffer.subarray(start, end))), limits.messageBytesMax)
+    this.reader = new FrameReader((type, buffer, start, end) => this.arrive(type, buffer.subarray(start, end)), limits.messageBytesMax)
     socket.on('error', () => this.end())
     socket.on('close', () => this.end())
     socket.on('end', () => this.end())
   }
 
-  /** Bytes from the socket. A length that cannot be ends the stream with a protocol error. */
+  /** Bytes from the socket, valid during the call only. A length that cannot be ends the stream with a protocol error. */
   push(chunk: Buffer): void {
     try {
-      this.reader.push(chunk)
+      this.reader.push(Buffer.from(chunk))
     } catch (error) {
       this.reader.stop()
       this.arrive(0, Buffer.from((error as Error).message))
@@ -96,14 +97,19 @@ export class ClientStream {
   scheduleFlush(): void {
     if (this.flushing) return
     this.flushing = true
-    setImmediate(() => this.flush())
+    flushAtEndOfTurn(this)
   }
 
   flush(): void {
     this.flushing = false
-    if (this.out.size === 0) return
-    const bytes = this.out.take()
-    if (!this.ended) this.socket.write(bytes)
+    if (this.out.size > 0) this.out.flushTo(this.writeBytes)
+  }
+
+  /** True when nobody needs the bytes any more. */
+  private readonly writeBytes = (bytes: Buffer): boolean => {
+    if (this.ended) return true
+    this.socket.write(bytes)
+    return this.socket.writableLength === 0
   }
 
   get isCongested(): boolean {

@@ -10,18 +10,15 @@ import type { Connection } from '../shard/connection.ts'
 import { writeCommand, writeDescribe, writeParse, writeSync } from '../shard/requests.ts'
 import type { Statement } from '../sql/parse.ts'
 import { settingsChange } from '../transaction/settings.ts'
-import { planKey } from './plan-cache.ts'
-import type { StatementDescription } from './plan-cache.ts'
+import type { StatementDescription } from './known-statements.ts'
 import type { Session } from './session.ts'
 
 export async function describeStatement(session: Session, statement: Statement, types: readonly number[]): Promise<StatementDescription> {
   const snapshot = await session.currentSnapshot()
-  const { descriptions } = session.services.plans
-  const key = planKey(statement.source.text, snapshot, [...session.nameContext(snapshot, types).searchPath, session.currentUser], types)
-  const known = session.temporary.size === 0 ? descriptions.get(key) : undefined
-  if (known !== undefined) return known
+  const known = session.temporary.size === 0 ? session.known(statement, snapshot, types) : undefined
+  if (known?.description !== undefined) return known.description
   const description = { ...(await ask(session, statement.source.text, types)), version: snapshot.version }
-  if (session.temporary.size === 0) descriptions.set(key, description)
+  if (known !== undefined) known.description = description
   return description
 }
 
@@ -99,7 +96,7 @@ function exchange(connection: Connection, write: (writer: MessageWriter) => void
         onReady: () => (error === undefined ? resolve({ parameterTypes, fields }) : reject(error)),
         onLost: reject,
       },
-      write,
+      { write },
     )
   })
 }

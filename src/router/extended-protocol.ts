@@ -7,8 +7,10 @@
  */
 import { asSqlError, SqlError } from '../base/errors.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
+import { startPointRead } from '../executor/point-read.ts'
 import { runStatement } from '../executor/statement-exchange.ts'
 import { isDataStatement } from '../planner/plan-statement.ts'
+import type { BindMessage } from '../protocol/frontend-reader.ts'
 import { formatOf, readBind, readExecute, readParse, readTarget } from '../protocol/frontend-reader.ts'
 import { Backend, Frontend } from '../protocol/message-types.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
@@ -20,7 +22,7 @@ import type { ClientMessage } from './client-stream.ts'
 import { describeCursor, describeStatement } from './describe-statement.ts'
 import { OwedAnswers } from './owed-answers.ts'
 import { parameterCount, refuseParameterZero } from './parameters.ts'
-import type { StatementDescription } from './plan-cache.ts'
+import type { StatementDescription } from './known-statements.ts'
 import type { Portal, PreparedStatement } from './portal.ts'
 import { argumentsOf, executeAgain, withCount } from './portal.ts'
 import type { Session } from './session.ts'
@@ -47,6 +49,7 @@ export class ExtendedProtocol {
 
   /** All of them, or those bound since the transaction's journal was so long. */
   closePortals(since = 0): void {
+    if (this.portals.size === 0) return
     for (const [name, portal] of this.portals) if (portal.boundAt >= since) this.portals.delete(name)
   }
 
@@ -93,17 +96,24 @@ export class ExtendedProtocol {
    * Gives the answers that wait. With nothing run behind them, it is the shell that says whether the statement is one; a
    * shell that cannot be reached says nothing against it.
    */
-  async settle(): Promise<void> {
+  settle(): Promise<void> | void {
     const { parse } = this.owed
-    if (parse !== undefined) {
-      try {
-        await this.descriptionOf(parse.prepared)
-      } catch (error) {
-        const { code, message, fields } = asSqlError(error)
-        if (!/^(08|53|57)/.test(code)) throw new SqlError(code, message, { ...fields, stage: 'parse' })
-      }
+    if (parse !== undefined) return this.settleParse(parse.prepared)
+    this.owed.give()
+  }
+
+  private async settleParse(prepared: PreparedStatement): Promise<void> {
+    try {
+      await this.descriptionOf(prepared)
+    } catch (error) {
+      const { code, message, fields } = asSqlError(error)
+      if (!/^(08|53|57)/.test(code)) throw new SqlError(code, message, { ...fields, stage: 'parse' })
     }
     this.owed.give()
+  }
+
+  get owesAnswers(): boolean {
+    return this.owed.parse !== undefined || this.owed.bind !== undefined
   }
 
   /** What a failed Parse or Bind was to make is not there. */
@@ -114,8 +124,7 @@ export class ExtendedProtocol {
     this.describeNext = undefined
   }
 
-  async handle(message: ClientMessage): Promise<void> {
-    const { out } = this.session.stream
+  handle(message: ClientMessage): Promise<void> | void {
     switch (message.type) {
       case Frontend.parse:
         return this.parse(message.payload)
@@ -125,19 +134,10 @@ export class ExtendedProtocol {
         return this.describe(message.payload)
       case Frontend.execute:
         return this.execute(message.payload)
-      case Frontend.close: {
-        const { kind, name } = readTarget(message.payload, 'CLOSE')
-        await this.settle()
-        if (kind === 'S') this.statements.delete(name)
-        else await this.closePortal(name)
-        out.begin('3').end()
-        return
-      }
+      case Frontend.close:
+        return this.close(message.payload)
       case Frontend.flush:
-        if (message.payload.length > 0) throw new SqlError('08P01', 'invalid message format')
-        await this.settle()
-        this.session.stream.flush()
-        return
+        return this.flush(message.payload)
       case Frontend.copyData:
       case Frontend.copyDone:
       case Frontend.copyFail:
@@ -147,31 +147,61 @@ export class ExtendedProtocol {
     }
   }
 
-  private async parse(payload: Buffer): Promise<void> {
+  private async close(payload: Buffer): Promise<void> {
+    const { kind, name } = readTarget(payload, 'CLOSE')
     await this.settle()
+    if (kind === 'S') this.statements.delete(name)
+    else await this.closePortal(name)
+    this.session.stream.out.begin('3').end()
+  }
+
+  private async flush(payload: Buffer): Promise<void> {
+    if (payload.length > 0) throw new SqlError('08P01', 'invalid message format')
+    await this.settle()
+    this.session.stream.flush()
+  }
+
+  private parse(payload: Buffer): Promise<void> | void {
+    return this.settle()?.then(() => this.parseNow(payload)) ?? this.parseNow(payload)
+  }
+
+  private parseNow(payload: Buffer): Promise<void> | void {
     const { name, text, parameterTypes } = readParse(payload)
     if (name === '') this.statements.delete(name)
-    const parsed = this.session.services.plans.parse(text)
+    const parsed = this.session.services.parsed.parse(text)
     if (parsed.length > 1) throw new SqlError('42601', 'cannot insert multiple commands into a prepared statement')
     const [statement] = parsed
-    if (statement !== undefined) {
-      this.session.checkNotFailed(statement)
-      refuseParameterZero(statement)
-    }
-    const count = statement === undefined ? 0 : parameterCount(statement)
-    const open = Array.from({ length: count }, (_, i) => parameterTypes[i] ?? 0).includes(0)
-    const description = statement !== undefined && open ? await describeStatement(this.session, statement, parameterTypes) : undefined
+    const parsedNow: PreparedStatement = { statement, types: parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: false, description: undefined, ran: undefined }
+    if (statement === undefined) return this.addParsed(name, parsedNow)
+    this.session.checkNotFailed(statement)
+    refuseParameterZero(statement)
+    if (!leavesTypesOpen(statement, parameterTypes)) return this.addParsed(name, parsedNow)
+    const add = (description: StatementDescription) => this.addParsed(name, { ...parsedNow, types: description.parameterTypes, description })
+    const known = this.knownDescription(statement, parameterTypes)
+    // Types that the client leaves open are asked from the shell.
+    return known === undefined ? describeStatement(this.session, statement, parameterTypes).then(add) : add(known)
+  }
+
+  private knownDescription(statement: Statement, types: readonly number[]): StatementDescription | undefined {
+    const { snapshot, temporary } = this.session
+    return snapshot === undefined || temporary.size > 0 ? undefined : this.session.known(statement, snapshot, types).description
+  }
+
+  private addParsed(name: string, prepared: PreparedStatement): void {
     if (this.statements.has(name)) throw new SqlError('42P05', `prepared statement "${name}" already exists`)
-    const prepared: PreparedStatement = { statement, types: description?.parameterTypes ?? parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: false, description, ran: undefined }
     this.statements.set(name, prepared)
-    if (statement !== undefined && description === undefined && isDataStatement(statement)) this.owed.parse = { name, prepared }
+    if (prepared.statement !== undefined && prepared.description === undefined && isDataStatement(prepared.statement)) this.owed.parse = { name, prepared }
     else this.session.stream.out.begin('1').end()
   }
 
-  private async bind(payload: Buffer): Promise<void> {
-    const { portal: name, statement, parameterFormats, values, resultFormats } = readBind(payload)
-    const prepared = this.statements.get(statement)
-    if (this.owed.bind !== undefined || this.owed.parse?.prepared !== prepared) await this.settle()
+  private bind(payload: Buffer): Promise<void> | void {
+    const message = readBind(payload)
+    const prepared = this.statements.get(message.statement)
+    const settling = this.owed.bind !== undefined || this.owed.parse?.prepared !== prepared ? this.settle() : undefined
+    return settling?.then(() => this.bindNow(message, prepared)) ?? this.bindNow(message, prepared)
+  }
+
+  private bindNow({ portal: name, statement, parameterFormats, values, resultFormats }: BindMessage, prepared: PreparedStatement | undefined): Promise<void> | void {
     if (prepared === undefined) {
       throw new SqlError('26000', statement === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${statement}" does not exist`)
     }
@@ -181,7 +211,6 @@ export class ExtendedProtocol {
     }
     this.session.checkNotFailed(prepared.statement)
     if (name !== '' && (this.portals.has(name) || this.session.cursors.has(name))) throw new SqlError('42P03', `cursor "${name}" already exists`)
-    if (name === '' && this.portals.get(name)?.state === 'begun') await this.closePortal(name)
     const portal: Portal = {
       name,
       prepared,
@@ -194,8 +223,14 @@ export class ExtendedProtocol {
       tag: '',
       hasRows: false,
     }
-    this.portals.set(name, portal)
-    if (prepared.statement !== undefined && isDataStatement(prepared.statement)) this.owed.bind = portal
+    if (name === '' && this.portals.get(name)?.state === 'begun') return this.closePortal(name).then(() => this.addPortal(portal))
+    this.addPortal(portal)
+  }
+
+  private addPortal(portal: Portal): void {
+    this.portals.set(portal.name, portal)
+    const { statement } = portal.prepared
+    if (statement !== undefined && isDataStatement(statement)) this.owed.bind = portal
     else this.session.stream.out.begin('2').end()
   }
 
@@ -211,8 +246,18 @@ export class ExtendedProtocol {
     return true
   }
 
-  private async describe(payload: Buffer): Promise<void> {
+  private describe(payload: Buffer): Promise<void> | void {
     const { kind, name } = readTarget(payload, 'DESCRIBE')
+    const portal = kind === 'P' ? this.portals.get(name) : undefined
+    const next = this.session.stream.peekNow()
+    if (portal !== undefined && this.owed.bind === portal && next !== undefined && isExecuteOf(next, name)) {
+      this.describeNext = portal
+      return undefined
+    }
+    return this.describeAlone(kind, name)
+  }
+
+  private async describeAlone(kind: 'S' | 'P', name: string): Promise<void> {
     const { out } = this.session.stream
     if (kind === 'S') {
       await this.settle()
@@ -243,7 +288,7 @@ export class ExtendedProtocol {
     if (portal === undefined) throw new SqlError('34000', `portal "${name}" does not exist`)
     const next = await this.session.stream.peek()
     // With Execute right behind it, the server that runs the statement describes it in the same round trip.
-    if (next?.type === Frontend.execute && readExecute(next.payload).portal === name && portal.prepared.statement !== undefined && portal.state === 'bound') {
+    if (next !== undefined && isExecuteOf(next, name) && portal.prepared.statement !== undefined && portal.state === 'bound') {
       this.describeNext = portal
       return
     }
@@ -284,25 +329,67 @@ export class ExtendedProtocol {
     return prepared.description
   }
 
-  private async execute(payload: Buffer): Promise<void> {
+  private execute(payload: Buffer): Promise<void> | void {
     const { portal: name, rowsMax } = readExecute(payload)
     const portal = this.portals.get(name)
-    const { session } = this
-    if (portal === undefined || this.owed.bind !== portal) await this.settle()
-    if (portal === undefined) {
-      if (!session.cursors.has(name)) throw new SqlError('34000', `portal "${name}" does not exist`)
-      this.session.checkNotFailed(undefined)
-      session.complete(await executeCursor(name, rowsMax, session.newSink(false), session))
-      return
-    }
-    const { statement } = portal.prepared
+    if (portal === undefined) return this.executeCursor(name, rowsMax)
     const describe = this.describeNext === portal
     this.describeNext = undefined
+    const isFirst = this.owed.bind === portal && rowsMax === 0 && portal.state === 'bound'
+    return (isFirst ? this.pointRead(portal, describe) : undefined) ?? this.executePortal(portal, rowsMax, describe)
+  }
+
+  /** A cursor of DECLARE is a portal too. */
+  private async executeCursor(name: string, rowsMax: number): Promise<void> {
+    const { session } = this
+    await this.settle()
+    if (!session.cursors.has(name)) throw new SqlError('34000', `portal "${name}" does not exist`)
+    session.checkNotFailed(undefined)
+    session.complete(await executeCursor(name, rowsMax, session.newSink(false), session))
+  }
+
+  /** The short way for a point read outside of transactions; undefined when it must go the usual one. */
+  private pointRead(portal: Portal, describe: boolean): Promise<void> | undefined {
+    const { session } = this
+    const { statement, description, ran, types } = portal.prepared
+    const { snapshot } = session
+    const told = description ?? ran
+    if (statement === undefined || snapshot === undefined || session.temporary.size > 0 || session.transaction.active) return undefined
+    if (session.stream.peekNow()?.type !== Frontend.sync || (told !== undefined && told.version !== snapshot.version)) return undefined
+    const known = session.known(statement, snapshot, types)
+    const plan = known.planned?.plan
+    if (plan?.kind !== 'one-shard' || !plan.isPointRead) return undefined
+    const sink = session.newSink(describe, 0, this.giveOwed)
+    const format = formatOfAll(portal.bind.resultFormats)
+    if (describe && format !== undefined) sink.knownDescription = known.rowDescriptions[format]
+    const args = argumentsOf(portal, 0, !describe || sink.knownDescription !== undefined)
+    let started = false
+    const end = new Promise<void>((resolve, reject) => {
+      started = startPointRead(plan, args, sink, session.executionContext(snapshot, statement.source.text), (tag, failure) => {
+        if (failure !== undefined) failure.then(reject, reject)
+        else if (tag === undefined) this.executePortal(portal, 0, describe).then(resolve, reject)
+        else {
+          if (describe && format !== undefined) known.rowDescriptions[format] ??= sink.asKnownDescription()
+          portal.hasRows = true
+          session.complete(this.ended(portal, { kind: 'complete', tag }, sink, describe))
+          resolve()
+        }
+      })
+    })
+    return started ? end : undefined
+  }
+
+  private readonly giveOwed = (): void => this.owed.give()
+
+  private async executePortal(portal: Portal, rowsMax: number, describe: boolean): Promise<void> {
+    const { session } = this
+    if (this.owed.bind !== portal) await this.settle()
+    const { statement } = portal.prepared
     if (statement === undefined) {
       session.stream.out.begin('I').end()
       return
     }
-    this.session.checkNotFailed(statement)
+    session.checkNotFailed(statement)
     if (portal.state === 'finished') session.complete(executeAgain(portal))
     else session.complete(portal.held === undefined ? await this.run(portal, statement, rowsMax, describe) : this.giveHeld(portal, rowsMax))
   }
@@ -314,13 +401,17 @@ export class ExtendedProtocol {
     // COPY gives no rows, and says so before its data.
     const isCopy = statement.node.CopyStmt !== undefined
     if (describe && isCopy) session.stream.out.begin('n').end()
-    const sink = session.newSink(describe && !isCopy, rowsMax, () => this.owed.give())
+    const sink = session.newSink(describe && !isCopy, rowsMax, this.giveOwed)
     const end = portal.state === 'begun' ? await this.fetchMore(portal, rowsMax, sink) : await session.runStatement(statement, argumentsOf(portal, rowsMax), sink)
+    return this.ended(portal, end, sink, describe && !isCopy)
+  }
+
+  private ended(portal: Portal, end: StatementEnd, sink: ClientSink, describe: boolean): StatementEnd {
     this.owed.give()
-    if (describe && !isCopy && !sink.hasRows) session.stream.out.begin('n').end()
+    if (describe) sink.endDescription()
     portal.state = end.kind === 'suspended' ? 'begun' : 'finished'
     portal.hasRows ||= sink.hasRows
-    if (portal.prepared.description === undefined && sink.columns !== undefined) portal.prepared.ran = { version: session.snapshot?.version ?? 0, fields: sink.columns }
+    if (portal.prepared.description === undefined && sink.columns !== undefined) portal.prepared.ran = { version: this.session.snapshot?.version ?? 0, fields: sink.columns }
     if (end.kind === 'complete') portal.tag = end.tag
     if (end.kind !== 'complete' || !sink.isFull) return end
     // No server keeps the other rows for the client: this session does.
@@ -357,4 +448,19 @@ export class ExtendedProtocol {
     const next = session.stream.peekNow() ?? (await session.stream.peek())
     if (next?.type !== Frontend.sync || rowsMax > 0) session.transaction.begin('implicit')
   }
+}
+
+function isExecuteOf(message: ClientMessage, portal: string): boolean {
+  return message.type === Frontend.execute && readExecute(message.payload).portal === portal
+}
+
+/** The format that all columns are asked for in; undefined when each has its own. */
+function formatOfAll(formats: readonly number[]): number | undefined {
+  return formats.length > 1 ? undefined : (formats[0] ?? 0)
+}
+
+function leavesTypesOpen(statement: Statement, types: readonly number[]): boolean {
+  const count = parameterCount(statement)
+  for (let i = 0; i < count; i++) if ((types[i] ?? 0) === 0) return true
+  return false
 }

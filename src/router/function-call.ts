@@ -83,7 +83,7 @@ function exchange(connection: Connection, payload: Buffer, session: Session): Pr
         onReady: () => (result === undefined ? reject(error ?? new SqlError('XX000', 'the function call had no answer')) : resolve(result)),
         onLost: reject,
       },
-      (writer) => writer.begin('F').bytes(payload).end(),
+      { write: (writer) => void writer.begin('F').bytes(payload).end() },
     )
   })
 }

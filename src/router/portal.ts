@@ -5,7 +5,7 @@ import type { StatementEnd } from '../executor/statement-exchange.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
 import type { BindValues } from '../shard/requests.ts'
 import type { Statement } from '../sql/parse.ts'
-import type { StatementDescription } from './plan-cache.ts'
+import type { StatementDescription } from './known-statements.ts'
 
 export interface PreparedStatement {
   /** Undefined for an empty text. */
@@ -38,8 +38,8 @@ export interface Portal {
   hasRows: boolean
 }
 
-export function argumentsOf({ prepared, bind, serverName }: Portal, rowsMax: number): Arguments {
-  return { types: prepared.types, bind, keep: true, portal: rowsMax > 0 ? serverName : '', rowsMax }
+export function argumentsOf({ prepared, bind, serverName }: Portal, rowsMax: number, isDescribed = false): Arguments {
+  return { types: prepared.types, bind, keep: true, portal: rowsMax > 0 ? serverName : '', rowsMax, isDescribed }
 }
 
 /** What PostgreSQL says of a portal that has no more rows to give: only what gives rows may be executed again. */

@@ -15,7 +15,8 @@ import { parserReady } from '../sql/parse.ts'
 import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
 import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
-import { PlanCache } from './plan-cache.ts'
+import { KnownStatements } from './known-statements.ts'
+import { ParseCache } from './parse-cache.ts'
 import { RouterServer } from './server.ts'
 import type { Services } from './services.ts'
 
@@ -53,7 +54,7 @@ export class Router {
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), plans: new PlanCache(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)

@@ -7,6 +7,7 @@ import { MessageWriter } from '../protocol/message-writer.ts'
 import { query } from '../shard/query.ts'
 import { settingsChange } from '../transaction/settings.ts'
 import { SessionNumbers } from './activity.ts'
+import { readIntoShared } from './client-socket.ts'
 import { ClientStream } from './client-stream.ts'
 import type { Services } from './services.ts'
 import { Session } from './session.ts'
@@ -27,7 +28,7 @@ export class RouterServer {
   constructor(services: Services) {
     this.services = services
     this.numbers = new SessionNumbers((below) => services.clock.randomInt(below))
-    this.server = net.createServer({ noDelay: true, pauseOnConnect: false }, (socket) => this.accept(socket))
+    this.server = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.accept(socket))
   }
 
   listen(host: string, port: number): Promise<number> {
@@ -59,13 +60,15 @@ export class RouterServer {
     stopTimer()
   }
 
-  private accept(socket: net.Socket): void {
+  private accept(accepted: net.Socket): void {
+    const client: { onBytes: (bytes: Buffer) => void } = { onBytes: () => undefined }
+    const socket = readIntoShared(accepted, (bytes) => client.onBytes(bytes))
     this.sockets.add(socket)
     const stopTimer = this.services.clock.after(limits.startupMsMax, () => socket.destroy())
     let buffer: Buffer = Buffer.alloc(0)
     const declined = new Set<'tls' | 'gssapi'>()
-    const onData = (chunk: Buffer) => {
-      buffer = buffer.length === 0 ? chunk : Buffer.concat([buffer, chunk])
+    client.onBytes = (bytes) => {
+      buffer = Buffer.concat([buffer, bytes])
       try {
         for (let packet = readStartUp(buffer, declined); packet !== undefined; packet = readStartUp(buffer, declined)) {
           buffer = buffer.subarray(packet.length)
@@ -74,24 +77,25 @@ export class RouterServer {
             declined.add(request.method)
             socket.write('N')
           } else if (request.kind === 'cancel') {
+            client.onBytes = () => undefined
             this.cancel(request.pid, request.secret)
             socket.end()
             return
           } else {
             stopTimer()
-            socket.off('data', onData)
-            void this.start(socket, request.minor, request.parameters, buffer)
+            const stream = new ClientStream(socket)
+            client.onBytes = (bytes) => stream.push(bytes)
+            void this.start(stream, socket, request.minor, request.parameters, buffer)
             return
           }
         }
       } catch (error) {
-        socket.off('data', onData)
+        client.onBytes = () => undefined
         const writer = new MessageWriter()
         writeErrorFields(writer, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
         socket.end(writer.take())
       }
     }
-    socket.on('data', onData)
     socket.on('error', () => undefined)
     socket.on('close', () => {
       stopTimer()
@@ -104,9 +108,7 @@ export class RouterServer {
     if (client?.secret.equals(secret) === true) client.session.cancel()
   }
 
-  private async start(socket: net.Socket, minor: number, parameters: ReadonlyMap<string, string>, rest: Buffer): Promise<void> {
-    const stream = new ClientStream(socket)
-    socket.on('data', (chunk: Buffer) => stream.push(chunk))
+  private async start(stream: ClientStream, socket: net.Socket, minor: number, parameters: ReadonlyMap<string, string>, rest: Buffer): Promise<void> {
     if (rest.length > 0) stream.push(rest)
     const pid = this.numbers.next((number) => this.clients.has(number))
     try {

@@ -10,7 +10,8 @@ import type { CommitContext } from '../transaction/commit.ts'
 import type { Lanes } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import type { ClientSession } from './activity.ts'
-import type { PlanCache } from './plan-cache.ts'
+import type { KnownStatements } from './known-statements.ts'
+import type { ParseCache } from './parse-cache.ts'
 
 /** What all sessions of a router share. */
 export interface Services {
@@ -21,7 +22,8 @@ export interface Services {
   readonly lanes: Lanes
   readonly names: ShellNames
   readonly sequences: SequenceValues
-  readonly plans: PlanCache
+  readonly parsed: ParseCache
+  readonly known: KnownStatements
   readonly commit: CommitContext
   /** Of all sessions, for those who look for deadlocks. */
   readonly transactions: Set<Transaction>

@@ -41,7 +41,7 @@ import { checkGarbage } from './client-stream.ts'
 import { ExtendedProtocol } from './extended-protocol.ts'
 import { callFunction } from './function-call.ts'
 import { refuseParameters } from './parameters.ts'
-import { planKey } from './plan-cache.ts'
+import type { KnownStatement } from './known-statements.ts'
 import type { Services } from './services.ts'
 import { readSearchPath } from './statements/settings.ts'
 import { runSessionStatement } from './statements/run-statement.ts'
@@ -163,8 +163,8 @@ export class Session implements ClientSession {
         checkGarbage(message)
         this.working = true
         this.doing.begin(this.services.clock.now())
-        if (message.type === Frontend.query && !this.failedBatch) await this.simpleQuery(message)
-        else await this.extendedMessage(message)
+        const handled = message.type === Frontend.query && !this.failedBatch ? this.simpleQuery(message) : this.extendedMessage(message)
+        if (handled !== undefined) await handled
       }
     } catch (error) {
       writeErrorFields(this.stream.out, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
@@ -207,17 +207,24 @@ export class Session implements ClientSession {
     return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes, views: this.views }
   }
 
+  /** What the router knows of a statement as this session means it. Not for sessions with temporary tables. */
+  known(statement: Statement, snapshot: Snapshot, types: readonly number[]): KnownStatement {
+    return this.services.known.of(statement, snapshot, this.searchPathSetting, this.currentUser, types)
+  }
+
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
-    const sessions = () => [...this.services.clients.values()].map((client) => client.activity())
-    return { text, sessionPid: this.pid, sessions, transaction: this.transaction, snapshot, catalog, pool, names, sequences, clock, database: this.database, user: this.user, laneGroup: (server) => this.laneGroup(server), noteSequence: (sequence, value) => this.noteSequence(sequence, value) }
+    const { transaction, database, user, pid, laneGroup, noteSequence, sessions } = this
+    return { text, sessionPid: pid, sessions, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence }
   }
+
+  private readonly sessions = () => [...this.services.clients.values()].map((client) => client.activity())
 
   private readonly laneGroups = new Map<number, LaneGroup>()
   private laneSettings: Settings | undefined
 
   /** Which shared connections are this session's depends on what it has set. */
-  private laneGroup(server: ServerAddress): LaneGroup {
+  readonly laneGroup = (server: ServerAddress): LaneGroup => {
     const { settings } = this.transaction
     if (this.laneSettings !== settings) {
       this.laneGroups.clear()
@@ -233,13 +240,13 @@ export class Session implements ClientSession {
   /** Last in the map is the last that was taken. */
   readonly sequenceValues = new Map<string, string>()
 
-  private noteSequence(sequence: string, value: string): void {
+  readonly noteSequence = (sequence: string, value: string): void => {
     this.sequenceValues.delete(sequence)
     this.sequenceValues.set(sequence, value)
   }
 
   newSink(wantsDescription: boolean, rowsMax = 0, onBound?: () => void): ClientSink {
-    return new ClientSink(this.stream, wantsDescription, (name, value) => this.reportParameter(name, value), rowsMax, onBound)
+    return new ClientSink(this.stream, wantsDescription, this, rowsMax, onBound)
   }
 
   /** What a server reports of itself (ParameterStatus). */
@@ -272,22 +279,22 @@ export class Session implements ClientSession {
     this.stream.scheduleFlush()
   }
 
-  private async extendedMessage(message: ClientMessage): Promise<void> {
-    if (message.type === Frontend.sync) {
-      await this.endOfBatch(message)
-      return
-    }
-    if (this.failedBatch) return
-    if (message.type === Frontend.functionCall) {
-      await this.functionCall(message)
-      return
-    }
+  /** A promise only where something has to be waited for: most messages are handled at once. */
+  private extendedMessage(message: ClientMessage): Promise<void> | void {
+    if (message.type === Frontend.sync) return this.endOfBatch(message)
+    if (this.failedBatch) return undefined
+    if (message.type === Frontend.functionCall) return this.functionCall(message)
     try {
-      await this.extended.handle(message)
+      return this.extended.handle(message)?.catch((error: unknown) => this.failBatch(error))
     } catch (error) {
-      await this.messageFailed(error)
-      this.failedBatch = true
+      return this.failBatch(error)
     }
+  }
+
+  /** The rest of the batch, up to its Sync, is skipped. */
+  private async failBatch(error: unknown): Promise<void> {
+    await this.messageFailed(error)
+    this.failedBatch = true
   }
 
   /** Tells of an error that the session survives. */
@@ -308,8 +315,13 @@ export class Session implements ClientSession {
   }
 
   /** Sync: what the batch did outside of BEGIN is committed now. */
-  private async endOfBatch({ payload }: ClientMessage): Promise<void> {
+  private endOfBatch({ payload }: ClientMessage): Promise<void> | void {
     this.failedBatch = false
+    if (payload.length > 0 || this.extended.owesAnswers || this.transaction.state === 'implicit') return this.settleBatch(payload)
+    this.readyForQuery()
+  }
+
+  private async settleBatch(payload: Buffer): Promise<void> {
     try {
       if (payload.length > 0) throw new SqlError('08P01', 'invalid message format')
       await this.extended.settle()
@@ -326,7 +338,7 @@ export class Session implements ClientSession {
       this.extended.forgetUnnamed()
       const text = readQuery(message.payload)
       this.doing.text = text
-      const statements = this.services.plans.parse(text)
+      const statements = this.services.parsed.parse(text)
       if (statements.length === 0) this.stream.out.begin('I').end()
       for (const statement of statements) {
         if (statements.length > 1 && !this.transaction.active) this.transaction.begin('implicit')
@@ -440,11 +452,12 @@ export class Session implements ClientSession {
   }
 
   plan(statement: Statement, types: readonly number[], snapshot: Snapshot, inParts = false): PlannedStatement {
-    const context = this.nameContext(snapshot, types)
     // Rows that the client fetches in parts wait in a portal, on one server.
-    if (inParts) return planStatement(statement, context, 'one-server')
-    if (this.temporary.size > 0 || this.views !== undefined) return planStatement(statement, context)
-    return this.services.plans.plan(planKey(statement.source.text, snapshot, context.searchPath, types), () => planStatement(statement, context))
+    if (inParts) return planStatement(statement, this.nameContext(snapshot, types), 'one-server')
+    if (this.temporary.size > 0 || this.views !== undefined) return planStatement(statement, this.nameContext(snapshot, types))
+    const known = this.known(statement, snapshot, types)
+    known.planned ??= planStatement(statement, this.nameContext(snapshot, types))
+    return known.planned
   }
 
   checkReadOnly(plan: QueryPlan): void {

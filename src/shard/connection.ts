@@ -6,6 +6,7 @@
  */
 import net from 'node:net'
 import type { Clock } from '../base/clock.ts'
+import { flushAtEndOfTurn } from '../base/end-of-turn.ts'
 import { connectionLost, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { readError } from '../protocol/error-fields.ts'
@@ -24,6 +25,10 @@ export interface ConnectOptions {
   readonly password?: string | undefined
   readonly parameters?: Readonly<Record<string, string>>
   readonly clock: Clock
+}
+
+export interface RequestWriter {
+  write(writer: MessageWriter): void
 }
 
 export class Connection {
@@ -113,15 +118,15 @@ export class Connection {
     return this.queue[this.head] === exchange
   }
 
-  /** Queues a request. `write` puts its frames into the writer; they must end with exactly one Sync or Query. */
-  send(exchange: Exchange, write: (writer: MessageWriter) => void): void {
+  /** Queues a request. `request` puts its frames into the writer; they must end with exactly one Sync or Query. */
+  send(exchange: Exchange, request: RequestWriter): void {
     if (this.lost !== undefined) {
       exchange.onLost(this.lost)
       return
     }
     if (this.head === this.queue.length) this.progressAt = this.clock.now()
     this.queue.push(exchange)
-    write(this.writer)
+    request.write(this.writer)
     this.scheduleFlush()
   }
 
@@ -210,12 +215,18 @@ export class Connection {
   private scheduleFlush(): void {
     if (this.flushing) return
     this.flushing = true
-    setImmediate(() => this.flush())
+    flushAtEndOfTurn(this)
   }
 
   flush(): void {
     this.flushing = false
-    if (this.writer.size > 0 && this.lost === undefined) this.socket.write(this.writer.take())
+    if (this.writer.size > 0 && this.lost === undefined) this.writer.flushTo(this.writeBytes)
+  }
+
+  /** True when the kernel has taken all of it. */
+  private readonly writeBytes = (bytes: Buffer): boolean => {
+    this.socket.write(bytes)
+    return this.socket.writableLength === 0
   }
 
   private onFrame(type: number, buffer: Buffer, start: number, end: number): void {

@@ -61,6 +61,6 @@ export function request(
   return new Promise((resolve, reject) => {
     const exchange = new CollectExchange(resolve, reject)
     exchange.onOther = onOther
-    connection.send(exchange, write)
+    connection.send(exchange, { write })
   })
 }

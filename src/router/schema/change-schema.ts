@@ -34,6 +34,6 @@ export async function changeSchema(session: Session, work: (change: SchemaChange
 
 export async function reloadTransactionSnapshot(session: Session): Promise<void> {
   const context = session.executionContext(await session.currentSnapshot())
-  const change = await SchemaChange.begin({ ...context, snapshot: { ...context.snapshot, version: -1 } }, session.services.store.builtins, () => undefined)
+  const change = await SchemaChange.begin(session.executionContext({ ...context.snapshot, version: -1 }), session.services.store.builtins, () => undefined)
   session.transactionSnapshot = await change.reload()
 }
