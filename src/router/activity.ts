@@ -12,9 +12,11 @@ export interface ClientSession {
   terminate(): void
 }
 
+const shownLengthMax = 1023
+
 /** What a session does, and since when. */
 export class Activity {
-  text = ''
+  private shownText = ''
   private readonly startedAt: number
   private workingSince: number
   private idleSince: number
@@ -24,6 +26,11 @@ export class Activity {
     this.startedAt = now
     this.workingSince = now
     this.idleSince = now
+  }
+
+  /** As PostgreSQL shows it by default: the first bytes (track_activity_query_size). A copy, since a part would keep the whole. */
+  set text(text: string) {
+    this.shownText = text.length <= shownLengthMax ? text : Buffer.from(text.slice(0, shownLengthMax)).toString()
   }
 
   begin(now: number): void {
@@ -46,7 +53,7 @@ export class Activity {
       query_start: asTime(this.workingSince),
       state_change: asTime(isWorking ? this.workingSince : this.idleSince),
       state: isWorking ? 'active' : idle,
-      query: this.text,
+      query: this.shownText,
       server_pid: connection === undefined ? undefined : String(connection.pid),
     }
   }
