@@ -18,6 +18,8 @@ export const limits = {
   poolConnectionsMax: 90,
   /** How long a session waits for a server connection. */
   poolWaitMsMax: 30_000,
+  /** Rows of one shard that wait to be merged, at which the shard stops being read. */
+  mergeQueueBytesMax: 256 * KiB,
   connectMsMax: 10_000,
   /** Shared connections of one router to one server, of all groups together, and of one group. */
   lanesPerServerMax: 32,

@@ -124,6 +124,8 @@ export interface Snapshot {
   readonly timeTriggers: boolean
   /** True when a user has made an operator named "=": then equality says nothing about keys. */
   readonly ownEquality: boolean
+  /** Whether text is kept in UTF-8, and whether its order is that of the bytes where no collation is named. */
+  readonly text: { readonly isUtf8: boolean; readonly byBytes: boolean }
 }
 
 /** What pg_catalog's functions are like, by name; a name counts as volatile when any of its forms is. */

@@ -95,6 +95,11 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
   const equality = await ask(
     `SELECT count(*) FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprname = '=' AND n.nspname <> 'pg_catalog'`,
   )
+  const text = await ask(
+    `SELECT json_build_object('isUtf8', pg_encoding_to_char(encoding) = 'UTF8',
+       'byBytes', datlocprovider = 'b' OR (datlocprovider = 'c' AND datcollate IN ('C', 'POSIX')))
+     FROM pg_database WHERE datname = current_database()`,
+  )
   const byName = new Map<string, UserFunction[]>()
   for (const { touches_tables, oid: _oid, ...row } of functions) {
     byName.set(row.name, [...(byName.get(row.name) ?? []), { ...row, touchesTables: touches_tables ?? undefined }])
@@ -112,6 +117,7 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
     builtins,
     timeTriggers: relations.some((relation) => relation.triggers.some((trigger) => trigger.usesTime)),
     ownEquality: equality !== '0',
+    text: JSON.parse(text ?? '{"isUtf8":false,"byBytes":false}') as Snapshot['text'],
   })
 }
 

@@ -6,6 +6,7 @@ import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { executeBroadcast } from './broadcast.ts'
 import { gatherRows } from './gather.ts'
+import { executeMerge } from './merge.ts'
 import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
 import { executePointRead } from './point-read.ts'
@@ -30,6 +31,8 @@ export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink,
       return executePointRead(plan, args, sink, context)?.then((end) => end ?? executeOneShard(plan, args, sink, context)) ?? executeOneShard(plan, args, sink, context)
     case 'scatter':
       return executeScatter(plan, args, sink, context)
+    case 'merge':
+      return executeMerge(plan, args, sink, context)
     case 'broadcast':
       return executeBroadcast(plan, args, sink, context)
     case 'everywhere':

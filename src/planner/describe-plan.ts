@@ -1,6 +1,6 @@
 /** A plan as text: one line a step, with the rule that makes it right. EXPLAIN shows it, golden files hold it. */
 import { unreachable } from '../base/errors.ts'
-import type { Bench, Fetch, KeySource, QueryFetch, QueryPlan, ScatterPlan } from './plan.ts'
+import type { Bench, Fetch, KeySource, QueryFetch, QueryPlan, RowCount, ScatterPlan } from './plan.ts'
 import { timeHole } from './plan.ts'
 
 export function describePlan(plan: QueryPlan): string[] {
@@ -15,6 +15,15 @@ export function describePlan(plan: QueryPlan): string[] {
       const combine = plan.combine === undefined ? [] : [`Combine  ${plan.combine.join(', ')}`]
       const lines = [`Scatter  shards=${plan.shards.join(',')}${describeKeys(plan.keys)}  ${access(plan.writes)}  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
       return combine.length === 0 ? lines : [...combine, ...lines.map((line) => `  ${line}`)]
+    }
+    case 'merge': {
+      const order = plan.order.map((key) => `${key.type}${key.descending ? ' desc' : ''}${key.nullsFirst ? ' nulls first' : ''}`)
+      const limits = [describeRows('limit', plan.limit), describeRows('offset', plan.offset)].join('')
+      return [
+        `Merge  ${order.length === 0 ? 'any order' : `by ${order.join(', ')}`}${limits}  (${plan.rule})`,
+        `  Scatter  shards=${plan.shards.join(',')}${describeKeys(plan.keys)}  read`,
+        ...indent(plan.text.pieces.join('<now>')).map((line) => `  ${line}`),
+      ]
     }
     case 'broadcast': {
       const text = plan.pieces.map((piece, i) => (i === 0 ? piece : `<${plan.uses[i - 1] === timeHole ? 'now' : `rows of ${plan.fetches[plan.uses[i - 1] ?? 0]?.relation.name}`}>${piece}`)).join('')
@@ -44,6 +53,10 @@ export function describePlan(plan: QueryPlan): string[] {
 
 const access = (writes: boolean) => (writes ? 'write' : 'read')
 const indent = (text: string) => text.trim().split('\n').map((line) => `  ${line.trim()}`)
+
+function describeRows(name: string, rows: RowCount | undefined): string {
+  return rows === undefined ? '' : `  ${name} ${rows.kind === 'constant' ? rows.rows : `$${rows.number}`}`
+}
 
 function describeKeys(keys: ScatterPlan['keys']): string {
   return keys === undefined ? '' : `  keys=${keys.sources.map(describeKey).join(', ')}`

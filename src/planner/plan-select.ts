@@ -13,6 +13,7 @@ import { inlineCtes } from './inline-ctes.ts'
 import { buildGather } from './plan-gather.ts'
 import type { CatalogPlan, CombineFunction, QueryPlan, ScatterPlan } from './plan.ts'
 import { planWritingSelect } from './plan-writing-select.ts'
+import { planMerge } from './plan-merge.ts'
 import type { NameContext } from './resolve.ts'
 import { hasForeignAggregates, partitionOf, partitionOfRows } from './partition.ts'
 import type { Member } from './ties.ts'
@@ -29,9 +30,13 @@ export function planSelect(statement: Statement, facts: StatementFacts, context:
   const whole = oneShard(statement, facts, context)
   if (whole !== undefined) return whole
   const inlined = inlineCtes(statement, facts, context)
-  if (inlined === statement) return scatter(statement, facts, context) ?? gather(statement, facts, context)
+  if (inlined === statement) return acrossShards(statement, facts, context)
   const factsThere = { ...statementFacts(inlined.node, context), shardFacts: facts.shardFacts }
-  return oneShard(inlined, factsThere, context) ?? scatter(inlined, factsThere, context) ?? gather(inlined, factsThere, context)
+  return oneShard(inlined, factsThere, context) ?? acrossShards(inlined, factsThere, context)
+}
+
+function acrossShards(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan {
+  return scatter(statement, facts, context) ?? planMerge(statement, facts, context) ?? gather(statement, facts, context)
 }
 
 /** Catalog alone, or reference tables, of which every shard has a copy. */

@@ -79,6 +79,33 @@ export interface ScatterPlan {
 /** How one column of the shards' single rows becomes the answer's. */
 export type CombineFunction = 'sum-of-counts' | 'min-integer' | 'max-integer'
 
+/** How values of a column compare, when they come in binary format. Text comes as its bytes in UTF-8, in an order that is theirs. */
+export type OrderType = 'integer' | 'float' | 'numeric' | 'bool' | 'bytes'
+
+export interface MergeKey {
+  readonly type: OrderType
+  readonly descending: boolean
+  readonly nullsFirst: boolean
+}
+
+/** A number of rows: a constant, or a parameter's value, where NULL is none. */
+export type RowCount = { readonly kind: 'constant'; readonly rows: number } | { readonly kind: 'parameter'; readonly number: number }
+
+/** Each shard's rows come in order and are merged; or in any order, and the first are enough. */
+export interface MergePlan {
+  readonly kind: 'merge'
+  readonly rule: string
+  readonly shards: readonly number[]
+  readonly keys: ScatterPlan['keys']
+  readonly text: TimedText
+  readonly markers: readonly string[]
+  /** The columns of the answer; behind them the text has one for each key of the order. */
+  readonly columns: number
+  readonly order: readonly MergeKey[]
+  readonly limit: RowCount | undefined
+  readonly offset: RowCount | undefined
+}
+
 /** A write whose other tables are elsewhere: their rows are brought to every shard that has rows of the target. */
 export interface BroadcastPlan {
   readonly kind: 'broadcast'
@@ -262,6 +289,7 @@ export interface RekeyPlan {
 export type QueryPlan =
   | OneShardPlan
   | ScatterPlan
+  | MergePlan
   | BroadcastPlan
   | EverywherePlan
   | GatherPlan
@@ -281,6 +309,8 @@ export function renderLeafText(text: LeafText, bucket: number | undefined, time 
 
 export function planWrites(plan: QueryPlan): boolean {
   switch (plan.kind) {
+    case 'merge':
+      return false
     case 'one-shard':
     case 'scatter':
     case 'gather':

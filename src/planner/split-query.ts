@@ -19,6 +19,7 @@ import type { Scope } from './query-scope.ts'
 import { isStar, resolveColumn, targetColumns } from './query-scope.ts'
 import { distinctOn, groupExpression, groupExpressions, isAggregateCall, isGrouped } from './query-shape.ts'
 import { mayBeRecord } from './record-types.ts'
+import { pushedLimit } from './pushed-limit.ts'
 import type { NameContext } from './resolve.ts'
 import type { Ties } from './ties.ts'
 
@@ -113,6 +114,7 @@ class Splitter {
       const distinct = (of: (number: number) => AnyNode) => (on.length === 0 ? distinctClause : on.map(of))
       const ordinal = (number: number) => expressionOf(String(number))
       const reference = (number: number) => expressionOf(columns.name(number))
+      if (contains([limitCount, limitOffset], 'SubLink')) fail()
       const limit = pushedLimit(select)
       const needsOrder = limit !== undefined || on.length > 0
       const fragment = {
@@ -399,18 +401,4 @@ function isOutputName(node: AnyNode, select: SelectStmt): boolean {
   const fields = (node.ColumnRef?.fields ?? []) as AnyNode[]
   if (fields.length !== 1) return false
   return ((select.targetList ?? []) as AnyNode[]).some((one) => (one.ResTarget?.name ?? columnName(one.ResTarget?.val as AnyNode)) === names(fields)[0])
-}
-
-/** The first rows of all are among as many of each shard: LIMIT and OFFSET added up, with the values rounded as LIMIT does it. */
-function pushedLimit(select: SelectStmt): AnyNode | undefined {
-  const { limitCount, limitOffset } = select as { limitCount?: AnyNode; limitOffset?: AnyNode }
-  if (limitCount === undefined || limitCount.A_Const?.isnull === true) return undefined
-  if (contains([limitCount, limitOffset], 'SubLink')) fail()
-  const [count, offset] = [limitCount.A_Const?.ival?.ival, limitOffset === undefined ? 0 : limitOffset.A_Const?.ival?.ival]
-  const isNumber = limitCount.A_Const?.ival !== undefined && (limitOffset === undefined || limitOffset.A_Const?.ival !== undefined)
-  // The grammar leaves the number out when it is 0.
-  if (isNumber) return expressionOf(String((count ?? 0) + (offset ?? 0)))
-  const wide = (node: AnyNode): AnyNode => mapTree(expressionOf('1::int8::numeric'), (tree) => (tree.A_Const === undefined ? undefined : node))
-  const sum = limitOffset === undefined ? wide(limitCount) : mapTree(expressionOf('2 + COALESCE(3, 0)'), (tree) => (tree.A_Const?.ival?.ival === 2 ? wide(limitCount) : tree.A_Const?.ival?.ival === 3 ? wide(limitOffset) : undefined))
-  return mapTree(expressionOf('LEAST(4, 9223372036854775807)::int8'), (tree) => (tree.A_Const?.ival?.ival === 4 ? sum : undefined))
 }

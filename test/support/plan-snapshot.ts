@@ -75,4 +75,5 @@ export const planSnapshot: Snapshot = {
   builtins,
   timeTriggers: false,
   ownEquality: false,
+  text: { isUtf8: true, byBytes: true },
 }

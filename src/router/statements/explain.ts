@@ -2,7 +2,7 @@
 import { refuse } from '../../base/errors.ts'
 import { noArguments, serverById } from '../../executor/context.ts'
 import type { ExecutionContext } from '../../executor/context.ts'
-import { bucketOf } from '../../executor/key-bucket.ts'
+import { bucketOf, shardsFor } from '../../executor/key-bucket.ts'
 import { RowsSink } from '../../executor/result-sink.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
@@ -28,7 +28,7 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
   const context = session.executionContext(snapshot, source.text)
   const planned = query !== undefined && isDataStatement(query) ? session.plan(query, args.types, snapshot).plan : undefined
   const analyze = options.some((option) => option.DefElem?.defname === 'analyze')
-  if (analyze && (planned === undefined || !/^(one-shard|scatter|gather|catalog)$/.test(planned.kind))) {
+  if (analyze && (planned === undefined || !/^(one-shard|scatter|merge|gather|catalog)$/.test(planned.kind))) {
     throw refuse('EXPLAIN ANALYZE of this statement is not supported', 'EXPLAIN shows its plan without running it.')
   }
   if (planned === undefined || planned.kind === 'catalog') {
@@ -78,6 +78,11 @@ async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, cont
     const text = renderTimedText(plan.text, undefined)
     const parts = async () => (await Promise.all(plan.shards.map((shard) => explainOn(shard, text, plan.markers, plan.writes)))).flat()
     return plan.writes && analyze ? withTransaction(context, parts) : parts()
+  }
+  if (plan.kind === 'merge') {
+    const text = renderTimedText(plan.text, undefined)
+    const shards = await shardsFor(plan, noArguments, context)
+    return (await Promise.all(shards.map((shard) => explainOn(shard, text, plan.markers, false)))).flat()
   }
   if (plan.kind === 'gather' && analyze && !plan.writes) {
     return withTransaction(context, async () => {
