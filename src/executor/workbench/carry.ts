@@ -88,6 +88,7 @@ export class Carrier {
         const rows = batch.key === everywhere ? this.valuesList(batch.rows, []) : `(SELECT unnest('{${batch.rows.map((row) => `"${row.tid}"`).join(',')}}'::tid[]) AS tid) AS v`
         await this.write(batch, `DELETE FROM ${this.targetOf(batch.key)} AS t USING ${rows} WHERE ${this.condition(batch.key)}`)
       },
+      this.isOnCatalog,
     )
     await this.read("op <> 'INSERT'", [...this.identity.map((name) => `(old_row).${quoteIdent(name)}`), ...referenced.map((name) => `(old_row).${quoteIdent(name)}`)], sink)
   }
@@ -110,6 +111,7 @@ export class Carrier {
         const set = list.map((name, i) => `${name} = v.c${i}`).join(', ')
         return this.write(batch, `UPDATE ${this.targetOf(batch.key)} AS t SET ${set} FROM ${this.valuesList(batch.rows, names)} WHERE ${this.condition(batch.key)}`)
       },
+      this.isOnCatalog,
     )
     await this.read("op = 'UPDATE'", [...this.identity.map((name) => `(old_row).${quoteIdent(name)}`), ...list.map((name) => `(new_row).${name}`)], sink)
   }
@@ -127,6 +129,7 @@ export class Carrier {
         const rows = batch.rows.map((row) => `(${row.values.map(literal).join(', ')})`)
         return this.write(batch, `INSERT INTO ${this.table} (${list.join(', ')}) VALUES ${rows.join(', ')}`)
       },
+      this.isOnCatalog,
     )
     await this.read("op <> 'DELETE'", list.map((name) => `(new_row).${name}`), sink)
   }
@@ -138,6 +141,11 @@ export class Carrier {
     const columns = ['op', 'pgherd_shard', 'pgherd_leaf', 'pgherd_tid', ...keys, ...more].map((column, i) => `${column} AS c${i}`)
     await this.onCatalog(`COPY (SELECT ${columns.join(', ')} FROM ${changesOf(this.bench)} WHERE ${condition} ORDER BY n) TO STDOUT`, sink)
     await sink.finish()
+  }
+
+  /** A reference table's rows are on the catalog too. */
+  private get isOnCatalog(): boolean {
+    return this.bench.relation.table?.kind === 'reference'
   }
 
   private onCatalog(text: string, sink = new NullSink()) {

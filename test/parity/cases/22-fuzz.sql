@@ -76,3 +76,13 @@ SELECT 'A' FROM a INTERSECT SELECT y FROM vc;
 SELECT '2024-01-01' FROM a UNION SELECT d FROM vc;
 SELECT NULL FROM a EXCEPT SELECT id FROM vc;
 (SELECT '7' FROM a ORDER BY id LIMIT 2) UNION ALL SELECT id FROM vc;
+
+-- rows of a reference table change one by one where they could meet in a unique index, on the catalog too
+CREATE TABLE ref (id bigint PRIMARY KEY, n int);
+/* cluster */ SELECT create_reference_table('ref');
+INSERT INTO ref SELECT g, g FROM generate_series(1, 13) g;
+UPDATE ref SET id = id + 1000 WHERE EXISTS (SELECT 1 FROM a) RETURNING *;
+UPDATE ref SET id = id + 1 FROM b WHERE b.id = ref.n RETURNING ref.id;
+SELECT * FROM ref;
+DELETE FROM ref WHERE n IN (SELECT id FROM a WHERE id > 5) RETURNING id;
+SELECT count(*), sum(id) FROM ref;
