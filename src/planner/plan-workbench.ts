@@ -5,7 +5,7 @@
  * before it, and its RETURNING is right. What it did to the benches is then done to the tables (executor/workbench.ts).
  */
 import { refuse } from '../base/errors.ts'
-import { quoteIdent } from '../base/quote.ts'
+import { quoteIdent, quoteLiteral } from '../base/quote.ts'
 import { markerName } from '../catalog/snapshot.ts'
 import type { AnyNode, RangeVar } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
@@ -17,7 +17,8 @@ import { dropColumnSchemas, replaceRelation } from './edits.ts'
 import type { StatementFacts } from './facts.ts'
 import { gatherSources, shardsOf, targetConditions, viewConditions } from './plan-gather.ts'
 import type { ViewChain } from './plan-view-write.ts'
-import type { Bench, BenchView, KeyList, WorkbenchPlan } from './plan.ts'
+import { keySource } from './key-source.ts'
+import type { Bench, BenchView, KeyList, KeySource, WorkbenchPlan } from './plan.ts'
 import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { findTies } from './ties.ts'
@@ -88,12 +89,14 @@ export function viewBench(statement: Statement, facts: StatementFacts, context: 
 function benchOf(write: Write, temporary: string, statement: Statement, context: NameContext): Bench {
   const { relation, node, rangeVar } = write
   const { table } = relation
+  const inserted = insertedKeys(write, context)
+  const whereInserted = inserted === undefined ? [] : [`${quoteIdent(table?.keyColumn ?? '')} IN (${['NULL', ...inserted.sources.map(keyText)].join(', ')})`]
   return {
     temporary,
     relation,
     changes: write.changes || node.InsertStmt?.onConflictClause !== undefined,
-    where: restricts(write) ? targetConditions(node, rangeVar, context) : [],
-    keys: restricts(write) && node.MergeStmt === undefined ? keysOf(write, statement, context) : undefined,
+    where: restricts(write) ? targetConditions(node, rangeVar, context) : whereInserted,
+    keys: restricts(write) && node.MergeStmt === undefined ? keysOf(write, statement, context) : inserted,
     sets: [...write.sets],
     shards: shardsOf(relation, context),
     markers: table === undefined ? [] : [markerName(table)],
@@ -111,6 +114,29 @@ function keysOf({ relation, rangeVar }: Write, statement: Statement, context: Na
   if (sources === undefined || table?.group === undefined || table.keyType === undefined) return undefined
   return { group: table.group, keyType: table.keyType, sources }
 }
+
+/**
+ * The keys of an INSERT's rows, where all of them are known at Bind: no other rows can be in conflict with them, since every
+ * unique index has the key. A varchar(n) drops spaces, so that its values are not known here.
+ */
+function insertedKeys({ node, relation }: Write, context: NameContext): KeyList | undefined {
+  const { table } = relation
+  const insert = node.InsertStmt
+  const column = relation.columns.find((one) => one.name === table?.keyColumn)
+  if (insert === undefined || column === undefined || table?.group === undefined || table.keyType === undefined || column.baseType?.includes('(') !== false) return undefined
+  const names = insert.cols?.map((target) => (target as AnyNode).ResTarget?.name) ?? relation.columns.map((one) => one.name)
+  const rows = ((insert.selectStmt as AnyNode | undefined)?.SelectStmt?.valuesLists ?? []) as AnyNode[]
+  const sources: KeySource[] = []
+  for (const row of rows) {
+    const value = ((row.List?.items ?? []) as AnyNode[])[names.indexOf(column.name)]
+    const source = value === undefined ? undefined : keySource(value, table.keyType, context)
+    if (source === undefined) return undefined
+    if (source.kind !== 'null') sources.push(source)
+  }
+  return sources.length === 0 ? undefined : { group: table.group, keyType: table.keyType, sources }
+}
+
+const keyText = (source: KeySource) => (source.kind === 'parameter' ? `$${source.number}` : source.kind === 'constant' ? quoteLiteral(source.text) : 'NULL')
 
 /** Two writes of one table share its bench: it has the rows of both. */
 function merged(one: Bench | undefined, other: Bench): Bench {
