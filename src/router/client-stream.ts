@@ -75,8 +75,12 @@ export class ClientStream {
     return message
   }
 
-  /** The next message; undefined when the client is gone. Throws 08P01 after garbage. */
+  /**
+   * The next message; undefined when the client is gone. A client that does not read its answers has to wait with what it sends:
+   * else the answers to all that it has sent ahead would gather here.
+   */
   next(): Promise<ClientMessage | undefined> | ClientMessage | undefined {
+    if (this.isCongested) return new Promise<void>((resolve) => this.whenDrained(resolve)).then(() => this.next())
     const message = this.queue[this.head]
     if (message === undefined) {
       if (this.ended) return undefined

@@ -179,6 +179,49 @@ describe('two against each other', () => {
   })
 })
 
+describe('too fast', () => {
+  test('100,000 queries of big answers, of which none is read', async () => {
+    await succeed(bystander, 'CREATE SEQUENCE answered')
+    const client = await logIn()
+    client.socket.pause()
+    const batch = Buffer.concat(Array.from({ length: 1000 }, () => frontend.query("SELECT nextval('answered'), repeat('x', 20000)")))
+    for (let i = 0; i < 100; i++) client.socket.write(batch)
+    // It has stopped when twenty questions of another client pass by without an answer more.
+    const answered = () => firstValue(bystander, 'SELECT last_value FROM answered')
+    await untilTrue(async () => {
+      const before = await answered()
+      for (let i = 0; i < 20; i++) await answered()
+      return before === (await answered())
+    })
+    expect(Number(await answered())).toBeLessThan(100_000)
+    expect(router.residentBytes()).toBeLessThan(restingBytes + slackBytesMax)
+    client.destroy()
+    await succeed(bystander, 'DROP SEQUENCE answered')
+  })
+
+  test('COPY data that the shard does not take', async () => {
+    await succeed(bystander, 'BEGIN')
+    // A row of this key has to wait for the end of the other's transaction.
+    await succeed(bystander, "INSERT INTO innocents VALUES (9000, 'first')")
+    const client = await logIn()
+    client.send(frontend.query('COPY innocents (id, note) FROM STDIN'))
+    await client.untilType('G')
+    const chunk = frontend.copyData(`9000\t${'y'.repeat(1000)}\n`)
+    const much = Buffer.concat(Array.from({ length: 60_000 }, () => chunk))
+    for (let i = 0; i < 8; i++) client.socket.write(much)
+    // The router reads no more when a while of other work leaves the same unsent.
+    await untilTrue(async () => {
+      const before = client.socket.bytesWritten - client.socket.writableLength
+      for (let i = 0; i < 20; i++) await firstValue(bystander, "SELECT note FROM innocents WHERE id = 250")
+      return before === client.socket.bytesWritten - client.socket.writableLength
+    })
+    expect(client.socket.writableLength).toBeGreaterThan(0)
+    expect(router.residentBytes()).toBeLessThan(restingBytes + slackBytesMax)
+    client.destroy()
+    await succeed(bystander, 'ROLLBACK')
+  })
+})
+
 describe('too little', () => {
   test('clients that say nothing do not hinder others', async () => {
     await Promise.all(Array.from({ length: 200 }, open))
