@@ -5,6 +5,7 @@ import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { ShardServer } from '../catalog/snapshot.ts'
 import { withAdmin } from './admin-client.ts'
+import { checkServers } from './check-servers.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import { migrate } from './migrate.ts'
 import { prepareDatabase } from './prepare-database.ts'
@@ -21,6 +22,10 @@ export function catalogAddress(host: string, port: number): ServerAddress {
 
 /** Registers the shards that the catalog does not know yet, and makes the first database. May be repeated. */
 export async function bootstrap(catalog: ServerAddress, shards: readonly ShardServers[], credentials: Credentials, clock: Clock): Promise<void> {
+  const primaries = shards.map((shard, i) => ({ id: i + 1, name: shard.name, ...shard.primary }))
+  await checkServers([catalog, ...primaries], credentials, (line) => {
+    throw new Error(line)
+  })
   await createDatabase(catalog, clusterDatabase, credentials)
   await withAdmin(catalog, clusterDatabase, credentials, async (client) => {
     await migrate(client, 'cluster')

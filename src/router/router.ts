@@ -4,6 +4,7 @@ import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { readCluster } from '../coordination/bootstrap.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
+import { checkServers } from '../coordination/check-servers.ts'
 import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
 import { recoverDatabases } from '../coordination/database-changes.ts'
 import { migrate } from '../coordination/migrate.ts'
@@ -48,8 +49,12 @@ export class Router {
   static async start(options: RouterOptions): Promise<Router> {
     await parserReady
     const { catalog, credentials, clock, log } = options
-    await withAdmin(catalog, clusterDatabase, credentials, (client) => migrate(client, 'cluster'))
+    await withAdmin(catalog, clusterDatabase, credentials, (client) => migrate(client, 'cluster')).catch((error: Error & { code?: string }) => {
+      if (error.code !== '3D000') throw error
+      throw new Error(`${catalog.host}:${catalog.port} is not the catalog of a cluster: make it one with pgherd init`)
+    })
     const { id, servers, shards } = await readCluster(catalog, credentials)
+    await checkServers([catalog, ...shards], credentials, (line) => log.warn(line))
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
