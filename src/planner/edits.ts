@@ -2,7 +2,7 @@
 import { quoteIdent } from '../base/quote.ts'
 import { refuse } from '../base/errors.ts'
 import type { AnyNode, ColumnRef, RangeVar } from '../sql/ast.ts'
-import { walk } from '../sql/ast.ts'
+import { names, walk } from '../sql/ast.ts'
 import { parseOne } from '../sql/parse.ts'
 import { nameEnd, nextToken } from '../sql/scanner.ts'
 import type { Edit, SourceText } from '../sql/source-text.ts'
@@ -43,9 +43,23 @@ export function dropColumnSchemas(source: SourceText, node: AnyNode): Edit[] {
       const dot = nextToken(source.raw, nextToken(source.raw, end)?.end ?? end)
       end = nextToken(source.raw, dot?.end ?? end)?.start ?? end
     }
-    if (end > location) edits.push({ start: location, end, text: '' })
+    if (end === location) return
+    const [table = ''] = names((fields as AnyNode[]).slice(-2))
+    if (waysToName(node, table) > 1) throw refuse(`cannot tell apart the tables that are named "${table}" here`, 'Give each an alias.')
+    edits.push({ start: location, end, text: '' })
   })
   return edits
+}
+
+/** How many different things the name t alone stands for in a statement: s.t, another schema's t, an alias. */
+function waysToName(node: AnyNode, name: string): number {
+  const ways = new Set<string>()
+  walk(node, (tree, key) => {
+    const isTable = typeof tree.relname === 'string' && typeof tree.relpersistence === 'string'
+    if (key === 'alias' && tree.aliasname === name) ways.add('alias')
+    else if (isTable && tree.relname === name && tree.alias === undefined) ways.add(`schema ${String(tree.schemaname ?? '')}`)
+  })
+  return ways.size
 }
 
 const positions = new Set(['location', 'stmt_location', 'stmt_len', 'rexpr_list_start', 'rexpr_list_end', 'list_start', 'list_end'])

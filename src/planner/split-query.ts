@@ -388,13 +388,23 @@ export function isClosed(subselect: unknown, ties: Ties): boolean {
       }
       if (tree.ColumnRef === undefined || isStar(tree)) return undefined
       const found = resolveColumn(tree, select === undefined ? undefined : ties.queries.get(select)?.scope)
-      const isOutput = found === undefined && select !== undefined && isOutputName(tree, select)
+      const isOutput = found === undefined && select !== undefined && sortItems(select).includes(tree) && isOutputName(tree, select)
       if (!isOutput && (found === undefined || !inside.has(found.scope))) closed = false
       return tree
     })
   }
   visit(subselect, undefined)
   return closed
+}
+
+/** The only places where a name may be that of an output: whole items of ORDER BY, GROUP BY and DISTINCT ON. */
+function sortItems(select: SelectStmt): AnyNode[] {
+  const items: AnyNode[] = [...distinctOn(select), ...((select.sortClause ?? []) as AnyNode[]).map((item) => item.SortBy?.node as AnyNode)]
+  mapGroups((select.groupClause ?? []) as AnyNode[], (node) => {
+    items.push(node)
+    return node
+  })
+  return items
 }
 
 function isOutputName(node: AnyNode, select: SelectStmt): boolean {

@@ -86,3 +86,14 @@ UPDATE ref SET id = id + 1 FROM b WHERE b.id = ref.n RETURNING ref.id;
 SELECT * FROM ref;
 DELETE FROM ref WHERE n IN (SELECT id FROM a WHERE id > 5) RETURNING id;
 SELECT count(*), sum(id) FROM ref;
+
+-- a column of the query around a lateral subquery that has an output of the same name
+SELECT s.c1, l.n FROM (SELECT id AS c1 FROM a) s LEFT JOIN LATERAL (SELECT b.id AS c1, b.n FROM b WHERE c1 = b.id + 1 ORDER BY 1 LIMIT 2) l ON true ORDER BY 1, 2;
+SELECT s.c1, l.* FROM (SELECT n AS c1 FROM a) s, LATERAL (SELECT count(*) AS c1 FROM b WHERE b.n = c1) l ORDER BY 1, 2;
+
+-- two tables of one name: the schema says which is meant
+CREATE TABLE other.a (id int PRIMARY KEY, n int);
+INSERT INTO other.a SELECT g, g % 3 FROM generate_series(1, 10) g;
+SELECT count(*) FROM other.a WHERE EXISTS (SELECT 1 FROM a WHERE a.id = other.a.n);
+SELECT other.a.id FROM other.a WHERE other.a.id = 3 AND EXISTS (SELECT 1 FROM a WHERE a.id = 3 AND a.n = other.a.n);
+SELECT count(*) FROM other.a WHERE other.a.n = 1 AND EXISTS (SELECT 1 FROM a AS q WHERE q.id = other.a.n);
