@@ -1,46 +1,46 @@
 /** The order of values in binary format, as PostgreSQL's own types have it. */
 import type { MergeKey, OrderType } from '../planner/plan.ts'
 
-/** Negative when `a` comes first, in ascending order; neither is NULL. */
-export function compareValues(type: OrderType, a: Buffer, b: Buffer): number {
+/** A value as it is compared: strings are bytes, one a character; a numeric stays as it came. */
+export type SortValue = number | bigint | string | Buffer | undefined
+
+/** The value at [start, end) of a row, in binary format. */
+export function readSortValue(type: OrderType, row: Buffer, start: number, end: number): SortValue {
   switch (type) {
     case 'integer':
-      return compareIntegers(a, b)
+      return end - start === 8 ? row.readBigInt64BE(start) : row.readIntBE(start, end - start)
     case 'float':
-      return compareFloats(readFloat(a), readFloat(b))
-    case 'numeric':
-      return compareNumerics(a, b)
+      return end - start === 4 ? row.readFloatBE(start) : row.readDoubleBE(start)
     case 'bool':
+      return row[start]
     case 'bytes':
-      return Buffer.compare(a, b)
+      return row.toString('latin1', start, end)
+    case 'numeric':
+      return row.subarray(start, end)
   }
 }
 
-export function compareKeys(order: readonly MergeKey[], a: readonly (Buffer | undefined)[], b: readonly (Buffer | undefined)[]): number {
-  for (const [i, key] of order.entries()) {
+/** Negative when `a` comes first. */
+export function compareKeys(order: readonly MergeKey[], a: readonly SortValue[], b: readonly SortValue[]): number {
+  for (let i = 0; i < order.length; i++) {
+    const key = order[i] as MergeKey
     const [one, other] = [a[i], b[i]]
     if (one === undefined || other === undefined) {
       if (one !== other) return (one === undefined) === key.nullsFirst ? -1 : 1
       continue
     }
-    const result = compareValues(key.type, one, other)
+    const result = compareValues(one, other)
     if (result !== 0) return key.descending ? -result : result
   }
   return 0
 }
 
-/** int2, int4, int8, date, time and timestamps: the first bytes decide, signed. */
-function compareIntegers(a: Buffer, b: Buffer): number {
-  const high = a.readInt8(0) - b.readInt8(0)
-  return high !== 0 ? high : Buffer.compare(a, b)
-}
-
-const readFloat = (value: Buffer) => (value.length === 4 ? value.readFloatBE(0) : value.readDoubleBE(0))
-
 /** NaN is equal to itself and larger than all else; -0 is 0. */
-function compareFloats(a: number, b: number): number {
-  if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b))
-  return a < b ? -1 : a > b ? 1 : 0
+function compareValues(a: NonNullable<SortValue>, b: NonNullable<SortValue>): number {
+  if (typeof a === 'object' && typeof b === 'object') return compareNumerics(a, b)
+  if (a < b) return -1
+  if (a > b) return 1
+  return a === b ? 0 : Number(Number.isNaN(a)) - Number(Number.isNaN(b))
 }
 
 const negative = 0x4000

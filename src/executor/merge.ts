@@ -11,7 +11,8 @@ import { settleAll } from '../base/settle-all.ts'
 import type { MergeKey, MergePlan, RowCount } from '../planner/plan.ts'
 import { formatOf } from '../protocol/frontend-reader.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
-import { compareKeys } from './compare-values.ts'
+import type { SortValue } from './compare-values.ts'
+import { compareKeys, readSortValue } from './compare-values.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { shardsFor } from './key-bucket.ts'
@@ -68,11 +69,17 @@ function readInteger(text: string): number {
 /** Rows that have gone may stay in a queue up to here, so that not each moves all behind it. */
 const takenRowsMax = 1024
 
+/** Rows are kept in blocks of this size: a buffer of its own for each would cost more than its bytes. */
+const blockBytes = 64 * 1024
+
 interface Row {
-  readonly payload: Buffer
+  /** What the row is in, with others. */
+  readonly block: Buffer
+  readonly start: number
   /** Where the answer's own columns end. */
   readonly end: number
-  readonly keys: readonly (Buffer | undefined)[]
+  readonly size: number
+  readonly keys: readonly SortValue[]
 }
 
 export interface MergeOptions {
@@ -148,12 +155,18 @@ export class Merger {
   }
 
   advance(): void {
+    if (this.order.length > 0 && !this.over && this.streams.some((stream) => !stream.isReady)) return
     while (!this.blocked && !this.over && this.heads.length > 0) {
-      if (this.order.length > 0 && this.streams.some((stream) => !stream.isReady)) return
-      const stream = this.heads.shift() as Stream
+      const [stream, next] = this.heads as [Stream, Stream | undefined]
       const row = stream.shift()
-      if (stream.first !== undefined) this.insert(stream)
+      const { first } = stream
+      // Most often the same stream goes on.
+      if (first === undefined || (next?.first !== undefined && compareKeys(this.order, next.first.keys, first.keys) < 0)) {
+        this.heads.shift()
+        if (first !== undefined) this.insert(stream)
+      }
       this.send(row)
+      if (this.order.length > 0 && !stream.isReady) break
     }
     if (this.over) for (const stream of this.streams) stream.drop()
     if (!this.blocked && this.streams.every((stream) => stream.hasEnded && stream.first === undefined)) this.finish()
@@ -169,8 +182,8 @@ export class Merger {
       return
     }
     this.sent++
-    row.payload.writeInt16BE(this.columns, 0)
-    if (this.sink.row(row.payload, 0, row.end)) return
+    row.block.writeInt16BE(this.columns, row.start)
+    if (this.sink.row(row.block, row.start, row.end)) return
     this.blocked = true
     this.sink.whenDrained(() => {
       this.blocked = false
@@ -186,6 +199,8 @@ export class Stream extends NullSink {
   private bytes = 0
   private last: Row | undefined
   private resume: (() => void) | undefined
+  private block = Buffer.alloc(0)
+  private used = 0
   hasEnded = false
 
   constructor(merger: Merger) {
@@ -212,7 +227,7 @@ export class Stream extends NullSink {
   override row(buffer: Buffer, start: number, end: number): boolean {
     const { merger } = this
     if (merger.isOver) return true
-    const row = readRow(Buffer.from(buffer.subarray(start, end)), merger.columns)
+    const row = this.copy(buffer, start, end)
     if (this.last !== undefined && compareKeys(merger.order, this.last.keys, row.keys) > 0) {
       merger.disorder = true
       merger.abandon()
@@ -221,7 +236,7 @@ export class Stream extends NullSink {
     this.last = row
     const wasEmpty = this.first === undefined
     this.queue.push(row)
-    this.bytes += row.payload.length
+    this.bytes += row.size
     if (wasEmpty) {
       merger.insert(this)
       merger.advance()
@@ -241,7 +256,7 @@ export class Stream extends NullSink {
 
   shift(): Row {
     const row = this.queue[this.next++] as Row
-    this.bytes -= row.payload.length
+    this.bytes -= row.size
     if (this.next === this.queue.length) this.reset()
     else if (this.next >= takenRowsMax) {
       this.queue = this.queue.slice(this.next)
@@ -257,6 +272,30 @@ export class Stream extends NullSink {
     this.goOn()
   }
 
+  private copy(buffer: Buffer, start: number, end: number): Row {
+    const size = end - start
+    if (this.used + size > this.block.length) {
+      this.block = Buffer.allocUnsafe(Math.max(blockBytes, size))
+      this.used = 0
+    }
+    const { block, used, merger } = this
+    buffer.copy(block, used, start, end)
+    this.used += size
+    const keys: SortValue[] = []
+    let at = used + 2
+    let ownEnd = used + size
+    const columns = merger.columns + merger.order.length
+    for (let i = 0; i < columns; i++) {
+      if (i === merger.columns) ownEnd = at
+      const length = block.readInt32BE(at)
+      at += 4
+      const key = merger.order[i - merger.columns]
+      if (key !== undefined) keys.push(length < 0 ? undefined : readSortValue(key.type, block, at, at + length))
+      if (length > 0) at += length
+    }
+    return { block, start: used, end: ownEnd, size, keys }
+  }
+
   private reset(): void {
     this.queue = []
     this.next = 0
@@ -269,19 +308,4 @@ export class Stream extends NullSink {
     // The caller is in the middle of a row.
     setImmediate(resume)
   }
-}
-
-function readRow(payload: Buffer, columns: number): Row {
-  const count = payload.readUInt16BE(0)
-  const keys: (Buffer | undefined)[] = []
-  let at = 2
-  let end = payload.length
-  for (let i = 0; i < count; i++) {
-    if (i === columns) end = at
-    const length = payload.readInt32BE(at)
-    at += 4
-    if (i >= columns) keys.push(length < 0 ? undefined : payload.subarray(at, at + length))
-    if (length > 0) at += length
-  }
-  return { payload, end, keys }
 }
