@@ -64,6 +64,8 @@ export function catalogPlan(statement: Statement, facts: StatementFacts, writes 
 export function oneShard(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan | undefined {
   if (facts.catalogOnly.length > 0) return undefined
   if (facts.relations.some((use) => use.resolved.kind !== 'relation' || use.resolved.relation.table === undefined)) return undefined
+  // A WITH that writes a reference table here would change one of its copies.
+  if (facts.tables.some((use) => use.isTarget && use.relation.table?.kind === 'reference')) return undefined
   const singles = new Set<number>()
   let distributed = 0
   for (const { relation } of facts.tables) {

@@ -97,3 +97,15 @@ INSERT INTO other.a SELECT g, g % 3 FROM generate_series(1, 10) g;
 SELECT count(*) FROM other.a WHERE EXISTS (SELECT 1 FROM a WHERE a.id = other.a.n);
 SELECT other.a.id FROM other.a WHERE other.a.id = 3 AND EXISTS (SELECT 1 FROM a WHERE a.id = 3 AND a.n = other.a.n);
 SELECT count(*) FROM other.a WHERE other.a.n = 1 AND EXISTS (SELECT 1 FROM a AS q WHERE q.id = other.a.n);
+
+-- a WITH that writes a reference table writes all of its copies, whatever stands beside it
+CREATE TABLE alone (x int);
+INSERT INTO alone VALUES (1);
+WITH w AS (INSERT INTO ref VALUES (2000, 1) ON CONFLICT (id) DO UPDATE SET n = 5 RETURNING id) SELECT * FROM w, alone;
+SELECT * FROM ref WHERE id = 2000;
+SELECT * FROM ref JOIN a ON a.id = ref.n WHERE ref.id = 2000;
+WITH w AS (UPDATE ref SET n = 77 WHERE id = 2000) UPDATE alone SET x = x + 1 RETURNING x;
+WITH w AS (DELETE FROM ref WHERE n = 6 RETURNING id) SELECT w.id, a.n FROM w, a WHERE a.id = 1;
+SELECT * FROM ref JOIN alone ON true;
+SELECT ref.*, a.id FROM ref JOIN a ON a.id = 1;
+SELECT * FROM ref;
