@@ -28,8 +28,17 @@ export interface ExecutionContext {
   sessions(): readonly SessionRow[]
   /** The connections that this session may share with others for point reads. */
   laneGroup(server: ServerAddress): LaneGroup
+  /** EXPLAIN ANALYZE is told of each statement that has run on a server. */
+  readonly onPart?: (part: PartReport) => void
   /** The session's last value of a sequence, for currval and lastval. */
   noteSequence(sequence: string, value: string): void
+}
+
+export interface PartReport {
+  readonly server: string
+  readonly text: string
+  readonly rows: number
+  readonly milliseconds: number
 }
 
 /** A session of the router, by the columns of pgherd.sessions. */

@@ -13,7 +13,7 @@ import { copyField, decodeCopyField } from './copy-format.ts'
 import { NullSink } from './result-sink.ts'
 import { storedText } from './stored-key.ts'
 import { explainFailure, noteUse, requestFor } from './run-on-server.ts'
-import type { CopyInput } from './statement-exchange.ts'
+import type { CopyInput, StatementEnd } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, startCopyIn } from './statement-exchange.ts'
 import { noArguments } from './context.ts'
 import { tagCount } from './tags.ts'
@@ -136,6 +136,14 @@ export class RowRouter {
     await settleAll([...this.inputs.values()].map(({ input }) => input.connection.drained()))
   }
 
+  private async end(input: CopyInput): Promise<StatementEnd> {
+    const { onPart, clock } = this.context
+    const began = onPart === undefined ? 0 : clock.now()
+    const end = await endCopy(input)
+    onPart?.({ server: input.connection.server.name, text: `COPY ${this.relation.name} FROM STDIN`, rows: tagCount(end), milliseconds: clock.now() - began })
+    return end
+  }
+
   async finish(): Promise<void> {
     try {
       await this.sendOdd()
@@ -143,7 +151,7 @@ export class RowRouter {
       await this.abort()
       throw error
     }
-    const ends = await Promise.allSettled([...this.inputs.values()].map(({ input }) => endCopy(input)))
+    const ends = await Promise.allSettled([...this.inputs.values()].map((target) => this.end(target.input)))
     const failed = ends.findIndex((end) => end.status === 'rejected')
     if (failed < 0) {
       const counts = ends.map((end) => (end.status === 'fulfilled' ? tagCount(end.value) : 0))

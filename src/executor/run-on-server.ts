@@ -51,7 +51,9 @@ export async function runOnServer(
   const lease = await context.transaction.lease(server)
   try {
     const told = setting === undefined || setting.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...setting] }
+    const began = context.onPart === undefined ? 0 : context.clock.now()
     const end = await runStatement(lease.connection, requestFor(statement, args, told, translate, context), sink)
+    context.onPart?.({ server: server.name, text: statement.text, rows: rowsOf(end), milliseconds: context.clock.now() - began })
     if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
     return end
   } catch (failure) {
@@ -63,6 +65,9 @@ export async function runOnServer(
     context.transaction.release(lease)
   }
 }
+
+/** The count in a command's tag. */
+const rowsOf = (end: StatementEnd) => (end.kind === 'complete' ? Number(/\d+$/.exec(end.tag)?.[0] ?? 0) : 0)
 
 /** Plans are shared by sessions: the number of the one that runs is put in last. */
 function withSessionPid(statement: ServerStatement, context: ExecutionContext): ServerStatement {

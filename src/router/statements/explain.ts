@@ -1,9 +1,10 @@
 /** EXPLAIN: the plan's tree, the shards and the SQL that each gets, and PostgreSQL's own plan of each part. */
 import { refuse } from '../../base/errors.ts'
+import type { Arguments, ExecutionContext, PartReport } from '../../executor/context.ts'
 import { noArguments, serverById } from '../../executor/context.ts'
-import type { ExecutionContext } from '../../executor/context.ts'
+import { executePlan } from '../../executor/execute-plan.ts'
 import { bucketOf, shardsFor } from '../../executor/key-bucket.ts'
-import { RowsSink } from '../../executor/result-sink.ts'
+import { NullSink, RowsSink } from '../../executor/result-sink.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { gatherRows } from '../../executor/gather.ts'
@@ -27,16 +28,20 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
   const snapshot = await session.currentSnapshot()
   const context = session.executionContext(snapshot, source.text)
   const planned = query !== undefined && isDataStatement(query) ? session.plan(query, args.types, snapshot).plan : undefined
-  const analyze = options.some((option) => option.DefElem?.defname === 'analyze')
-  if (analyze && (planned === undefined || !/^(one-shard|scatter|merge|gather|catalog)$/.test(planned.kind))) {
-    throw refuse('EXPLAIN ANALYZE of this statement is not supported', 'EXPLAIN shows its plan without running it.')
-  }
+  const analyze = options.some(({ DefElem: option }) => option?.defname === 'analyze' && isTrue(option.arg as AnyNode | undefined))
   if (planned === undefined || planned.kind === 'catalog') {
     const text = planned === undefined ? source.text : `${head} ${planned.text}`
     return runOnServer(session.services.catalog, { text, markers: [], writes: false }, args, sink, context)
   }
-  const lines = [...describePlan(planned), ...(await serverPlans(planned, head, analyze, context))]
-  sink.fields([textField('QUERY PLAN')])
+  const format = options.map(({ DefElem: option }) => (option?.defname === 'format' ? (option.arg as AnyNode | undefined)?.String?.sval : undefined)).find((one) => one !== undefined) ?? 'text'
+  if (!/^(text|json)$/i.test(format)) throw refuse(`EXPLAIN in format ${format} is not supported over shards`, 'Use TEXT or JSON.')
+  const isJson = /^json$/i.test(format)
+  if (analyze) session.checkReadOnly(planned)
+  const measured = analyze && !/^(one-shard|scatter|merge)$/.test(planned.kind) && !(planned.kind === 'gather' && !planned.writes)
+  const parts = measured ? await runMeasured(planned, args, context) : await serverPlans(planned, head, analyze, context)
+  const plan = describePlan(planned)
+  const lines = isJson ? [asJson(plan, parts)] : [...plan, ...parts.flatMap(asText)]
+  sink.fields([{ ...textField('QUERY PLAN'), typeOid: isJson ? jsonOid : textField('').typeOid }])
   const writer = new MessageWriter()
   for (const line of lines) {
     writeTextRow(writer, [line])
@@ -44,6 +49,38 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
     sink.row(row, 5, row.length)
   }
   return { kind: 'complete', tag: 'EXPLAIN' }
+}
+
+const jsonOid = 114
+
+/** An option without a value is on. */
+function isTrue(value: AnyNode | undefined): boolean {
+  return value === undefined || /^(on|true|1)$/i.test(value.String?.sval ?? String(value.Integer?.ival ?? value.Boolean?.boolval ?? 0))
+}
+
+/** One part of a plan: a server's own EXPLAIN of it, or what running it took. */
+type Part = { readonly kind: 'explained'; readonly server: string; readonly lines: readonly string[] } | ({ readonly kind: 'measured' } & PartReport)
+
+/** Runs the whole plan, as it would be without EXPLAIN; its rows go nowhere. */
+async function runMeasured(plan: QueryPlan, args: Arguments, context: ExecutionContext): Promise<Part[]> {
+  const parts: Part[] = []
+  await executePlan(plan, { ...args, portal: '', rowsMax: 0 }, new NullSink(), { ...context, onPart: (part) => parts.push({ kind: 'measured', ...part }) })
+  return parts
+}
+
+function asText(part: Part): string[] {
+  if (part.kind === 'explained') return [`${part.server}:`, ...part.lines.map((line) => `  ${line}`)]
+  return [`${part.server}: rows=${part.rows} time=${part.milliseconds} ms`, ...part.text.trim().split('\n').map((line) => `  ${line.trim()}`)]
+}
+
+/** As PostgreSQL's: a plan with those of the servers below it. */
+function asJson([title = '', ...details]: readonly string[], parts: readonly Part[]): string {
+  const plans = parts.flatMap((part): unknown[] => {
+    if (part.kind === 'measured') return [{ 'Node Type': 'Statement', Server: part.server, Query: part.text, 'Actual Rows': part.rows, 'Actual Total Time': part.milliseconds }]
+    const [{ Plan: plan, ...times }] = JSON.parse(part.lines.join('\n')) as [{ Plan: object }]
+    return [{ ...plan, Server: part.server, ...times }]
+  })
+  return JSON.stringify([{ Plan: { 'Node Type': title, Details: details.map((line) => line.trim()), ...(plans.length === 0 ? {} : { Plans: plans }) } }], undefined, 2)
 }
 
 /** Where the statement behind EXPLAIN and its options begins. */
@@ -59,12 +96,12 @@ function queryStart(raw: string): number {
 }
 
 /** PostgreSQL's own EXPLAIN of each part that runs on a server. */
-async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, context: ExecutionContext): Promise<string[]> {
-  const explainOn = async (id: number, text: string, markers: readonly string[], writes: boolean): Promise<string[]> => {
+async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, context: ExecutionContext): Promise<Part[]> {
+  const explainOn = async (id: number, text: string, markers: readonly string[], writes: boolean): Promise<Part[]> => {
     const rows = new RowsSink()
     const server = serverById(context, id)
     await runOnServer(server, { text: /^[\s(]/.test(text) ? head + text : `${head} ${text}`, markers, writes: writes && analyze }, noArguments, rows, context)
-    return [`${server.name}:`, ...rows.rows.map((row) => `  ${readDataRow(row, 0)[0]?.toString() ?? ''}`)]
+    return [{ kind: 'explained', server: server.name, lines: rows.rows.map((row) => readDataRow(row, 0)[0]?.toString() ?? '') }]
   }
   if (plan.kind === 'one-shard') {
     const { route } = plan
@@ -86,9 +123,9 @@ async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, cont
   }
   if (plan.kind === 'gather' && analyze && !plan.writes) {
     return withTransaction(context, async () => {
-      const parts: string[] = []
+      const parts: Part[] = []
       await gatherRows(plan.fetches, noArguments, context, ({ fetch, rows, milliseconds }) => {
-        parts.push(`${fetch.temporary}: rows=${rows} time=${milliseconds.toFixed(0)} ms`)
+        parts.push({ kind: 'measured', server: fetch.temporary, text: 'query' in fetch ? 'rows of a query' : `rows of ${fetch.relation.name}`, rows, milliseconds })
       })
       return [...parts, ...(await explainOn(0, plan.text, [], false))]
     })
