@@ -33,6 +33,8 @@ export const limits = {
   preparedPerConnectionMax: 1000,
   /** Plans kept by one router for one database. */
   plansMax: 5000,
+  /** Databases, search paths and roles whose templates are kept. */
+  namePathsMax: 64,
   /** Texts longer than this are planned each time they come and not kept. */
   planTextBytesMax: 64 * KiB,
   /** Times a statement is planned again because its tables had moved, before the client is told. */

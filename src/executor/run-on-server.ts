@@ -36,6 +36,11 @@ export class StaleLayout {
   }
 }
 
+/** Some of the statement has run on a layout that is no longer there. */
+export function tablesMoved(): SqlError {
+  return new SqlError('40001', 'could not serialize access: the tables were moved during this statement', { hint: 'Try again.' })
+}
+
 export async function runOnServer(
   server: ServerAddress,
   given: ServerStatement,

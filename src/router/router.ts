@@ -18,6 +18,7 @@ import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
 import { KnownStatements } from './known-statements.ts'
 import { ParseCache } from './parse-cache.ts'
+import { TemplateStore } from './templates.ts'
 import { RouterServer } from './server.ts'
 import type { Services } from './services.ts'
 
@@ -59,7 +60,7 @@ export class Router {
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
+    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)

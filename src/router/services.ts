@@ -11,6 +11,7 @@ import type { Lanes } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 import type { ClientSession } from './activity.ts'
 import type { KnownStatements } from './known-statements.ts'
+import type { TemplateStore } from './templates.ts'
 import type { ParseCache } from './parse-cache.ts'
 
 /** What all sessions of a router share. */
@@ -24,6 +25,7 @@ export interface Services {
   readonly sequences: SequenceValues
   readonly parsed: ParseCache
   readonly known: KnownStatements
+  readonly templates: TemplateStore
   readonly commit: CommitContext
   /** Of all sessions, for those who look for deadlocks. */
   readonly transactions: Set<Transaction>

@@ -5,17 +5,15 @@
  * statements and portals, and run them at Execute. An error inside a batch skips to its Sync. What holds a server
  * connection between messages is only an open transaction (transaction.ts).
  */
-import { asSqlError, shiftPosition, SqlError } from '../base/errors.ts'
+import { asSqlError, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { Arguments, ExecutionContext, SessionRow } from '../executor/context.ts'
-import { noArguments } from '../executor/context.ts'
 import { executePlan } from '../executor/execute-plan.ts'
 import { openSnapshots } from '../executor/open-snapshots.ts'
-import { StaleLayout } from '../executor/run-on-server.ts'
+import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
 import type { ResultSink } from '../executor/result-sink.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
-import { StatementFailure } from '../executor/statement-exchange.ts'
 import type { PlannedStatement } from '../planner/plan-statement.ts'
 import { planStatement } from '../planner/plan-statement.ts'
 import type { QueryPlan } from '../planner/plan.ts'
@@ -40,9 +38,10 @@ import type { ClientMessage, ClientStream } from './client-stream.ts'
 import { checkGarbage } from './client-stream.ts'
 import { ExtendedProtocol } from './extended-protocol.ts'
 import { callFunction } from './function-call.ts'
-import { refuseParameters } from './parameters.ts'
 import type { KnownStatement } from './known-statements.ts'
 import type { Services } from './services.ts'
+import { asReported, runSimpleQuery } from './simple-query.ts'
+import { Templates } from './templates.ts'
 import { readSearchPath } from './statements/settings.ts'
 import { runSessionStatement } from './statements/run-statement.ts'
 
@@ -212,6 +211,19 @@ export class Session implements ClientSession {
     return this.services.known.of(statement, snapshot, this.searchPathSetting, this.currentUser, types)
   }
 
+  private templatesFor = ''
+  private ownTemplates = new Templates()
+
+  /** Plans for texts that differ in literals alone, for how this session finds names now. */
+  get templates(): Templates {
+    const key = `${this.database}\0${this.searchPathSetting}\0${this.currentUser}`
+    if (this.templatesFor !== key) {
+      this.templatesFor = key
+      this.ownTemplates = this.services.templates.of(key)
+    }
+    return this.ownTemplates
+  }
+
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
     const { transaction, database, user, pid, laneGroup, noteSequence, sessions } = this
@@ -338,27 +350,12 @@ export class Session implements ClientSession {
       this.extended.forgetUnnamed()
       const text = readQuery(message.payload)
       this.doing.text = text
-      const statements = this.services.parsed.parse(text)
-      if (statements.length === 0) this.stream.out.begin('I').end()
-      for (const statement of statements) {
-        if (statements.length > 1 && !this.transaction.active) this.transaction.begin('implicit')
-        await this.simpleStatement(statement)
-      }
+      await runSimpleQuery(text, this)
       if (this.transaction.state === 'implicit') await this.commit()
     } catch (error) {
       await this.messageFailed(error)
     }
     this.readyForQuery()
-  }
-
-  private async simpleStatement(statement: Statement): Promise<void> {
-    try {
-      const sink = this.newSink(true)
-      if (!this.transaction.failed) refuseParameters(statement)
-      this.complete(await this.runStatement(statement, noArguments, sink))
-    } catch (error) {
-      throw shiftPosition(asReported(error), statement.offset ?? 0)
-    }
   }
 
   complete(end: StatementEnd): void {
@@ -446,7 +443,7 @@ export class Session implements ClientSession {
         const fresh = this.transactionSnapshot === undefined ? await this.services.store.refresh(this.database) : snapshot
         if (fresh.version === snapshot.version || attempt === limits.staleRetriesMax) throw error.error
         const partly = sink.touched === true || (this.transaction.active && planned.plan.kind !== 'one-shard')
-        if (partly) throw new SqlError('40001', 'could not serialize access: the tables were moved during this statement', { hint: 'Try again.' })
+        if (partly) throw tablesMoved()
       }
     }
   }
@@ -470,11 +467,6 @@ export class Session implements ClientSession {
     const verb = plan.kind.startsWith('insert') ? 'INSERT' : 'this statement'
     throw new SqlError('25006', `cannot execute ${verb} in a read-only transaction`)
   }
-}
-
-/** Anything thrown while a statement ran, as the error to tell. */
-function asReported(given: unknown): SqlError {
-  return asSqlError(given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given)
 }
 
 const withoutSnapshot = new Set(['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'DiscardStmt', 'DeallocateStmt', 'ClosePortalStmt', 'LockStmt'])
