@@ -7,6 +7,7 @@ import { withAdmin } from '../coordination/admin-client.ts'
 import { checkServers } from '../coordination/check-servers.ts'
 import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
 import { recoverDatabases } from '../coordination/database-changes.ts'
+import { recoverIndexChanges } from '../coordination/index-changes.ts'
 import { migrate } from '../coordination/migrate.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
@@ -64,7 +65,12 @@ export class Router {
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
-    const recover = () => Promise.all([recovery.run(), recoverDatabases(databases).catch((error: Error) => log.debug(`databases: ${error.message}`))])
+    const recover = () =>
+      Promise.all([
+        recovery.run(),
+        recoverDatabases(databases).catch((error: Error) => log.debug(`databases: ${error.message}`)),
+        recoverIndexChanges(databases).catch((error: Error) => log.debug(`indexes: ${error.message}`)),
+      ])
     await recover()
     const stopRecovery = clock.every(limits.recoveryEveryMs, () => void recover())
     const detector = new DeadlockDetector([catalog, ...shards], credentials, services.transactions, log)

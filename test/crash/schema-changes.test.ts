@@ -169,6 +169,61 @@ describe('schema changes', () => {
     if (!isThere) await works(name)
   })
 
+  const indexSteps: readonly Step[] = [
+    { name: 'nothing is built yet', server: 1, text: 'INDEX CONCURRENTLY pgherd_c', when: 'before' },
+    { name: 'a part is built', server: 2, text: 'INDEX CONCURRENTLY pgherd_c', when: 'after' },
+    { name: 'all is built, and a shard is to prepare', server: 1, text: 'PREPARE TRANSACTION', when: 'before' },
+    { name: 'it was decided', server: 0, text: 'pgherd.decide', when: 'after' },
+    { name: 'a shard is to commit', server: 1, text: 'COMMIT PREPARED', when: 'before' },
+    { name: 'it is to be forgotten that it was under way', server: 0, text: 'DELETE FROM pgherd.index_change', when: 'before' },
+  ]
+  const indexesOn = (server: number, table: string) =>
+    ask<{ name: string; valid: boolean }>(
+      cluster.servers[server]?.port ?? 0,
+      `SELECT c.relname AS name, x.indisvalid AS valid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+       WHERE x.indrelid IN (SELECT relid FROM pg_partition_tree('${table}') UNION SELECT '${table}'::regclass) AND NOT x.indisprimary
+         AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 1`,
+    )
+  const noBuildNoted = () =>
+    until('no build of an index is noted', async () => (await ask(cluster.servers[0]?.port ?? 0, 'SELECT FROM pgherd.index_change', 'pgherd')).length === 0, recoveredMsMax)
+
+  test.each(indexSteps.map((step, i) => [step.name, step, i] as const))('CREATE INDEX CONCURRENTLY, when %s', async (_name, step, i) => {
+    const table = `indexed_${i}`
+    await ask(port, `CREATE TABLE ${table} (id int PRIMARY KEY, v int)`)
+    await ask(port, `INSERT INTO ${table} SELECT g, g FROM generate_series(1, 80) g`)
+    await crashAt(step, `CREATE UNIQUE INDEX CONCURRENTLY ${table}_v ON ${table} (v, id)`)
+    await noBuildNoted()
+    const isThere = i >= 3
+    for (const server of [0, 1, 2]) expect(await indexesOn(server, table)).toEqual(isThere ? [{ name: `${table}_v`, valid: true }] : [])
+    if (!isThere) await ask(port, `CREATE UNIQUE INDEX CONCURRENTLY ${table}_v ON ${table} (v, id)`)
+    for (const server of [0, 1, 2]) expect(await indexesOn(server, table)).toEqual([{ name: `${table}_v`, valid: true }])
+    await ask(port, `DROP INDEX CONCURRENTLY ${table}_v`)
+    for (const server of [0, 1, 2]) expect(await indexesOn(server, table)).toEqual([])
+  })
+
+  test('CREATE INDEX CONCURRENTLY that waits for a transaction: the server gives up building for a router that is gone', async () => {
+    await ask(port, 'CREATE TABLE left_alone (id int PRIMARY KEY, v int)')
+    await ask(port, 'INSERT INTO left_alone SELECT g, g FROM generate_series(1, 80) g')
+    const shard = cluster.servers[1]?.port ?? 0
+    const holder = await connect(shard)
+    await holder.query('BEGIN')
+    await holder.query('UPDATE left_alone SET v = v')
+    const client = await connect(port)
+    const answer = client.query('CREATE INDEX CONCURRENTLY left_alone_v ON left_alone (v)').then(() => 'done', () => 'lost')
+    const building = () => ask(shard, `SELECT FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY pgherd%' AND state = 'active'`)
+    await until('the shard builds', async () => (await building()).length === 1)
+    await cluster.killRouter()
+    expect(await answer).toBe('lost')
+    port = await cluster.startRouter()
+    await until('the shard builds no more', async () => (await building()).length === 0)
+    await holder.query('COMMIT')
+    await holder.end()
+    await noBuildNoted()
+    for (const server of [0, 1, 2]) expect(await indexesOn(server, 'left_alone')).toEqual([])
+    await ask(port, 'CREATE INDEX left_alone_v ON left_alone (v)')
+    for (const server of [0, 1, 2]) expect(await indexesOn(server, 'left_alone')).toEqual([{ name: 'left_alone_v', valid: true }])
+  })
+
   test('CREATE DATABASE leaves alone what is on a shard already', async () => {
     await ask(cluster.servers[2]?.port ?? 0, 'CREATE DATABASE somebodys')
     await expect(ask(port, 'CREATE DATABASE somebodys')).rejects.toMatchObject({ code: '42P04' })

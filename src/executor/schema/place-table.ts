@@ -2,7 +2,7 @@
 import { refuse, SqlError } from '../../base/errors.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import { proposeOwners, proposeShard } from '../../catalog/ring.ts'
-import type { Relation } from '../../catalog/snapshot.ts'
+import type { Relation, TablePlacement } from '../../catalog/snapshot.ts'
 import { dataSchema, markerName } from '../../catalog/snapshot.ts'
 import { RowsSink } from '../result-sink.ts'
 import { RowRouter } from '../row-router.ts'
@@ -73,12 +73,23 @@ export async function reconsider(relation: Relation, change: SchemaChange, notic
     if (anew) await makeSingleTogether(bound.relations, bound.reason, change, notice)
     return anew && bound.relations.some((one) => one.oid === relation.oid)
   }
-  const same = target.kind === table.kind && (target.kind !== 'distributed' || (target.key === table.keyColumn && target.keyType === table.keyType))
-  if (same) return false
+  if (isPlacedAs(table, target)) return false
   if (target.kind === 'single' && target.reason !== undefined) noticeSingle(relation, target.reason, notice)
   await before()
   await convert([{ relation, wanted: target }], true, change)
   return true
+}
+
+const isPlacedAs = (table: TablePlacement, wanted: Wanted) =>
+  wanted.kind === table.kind && (wanted.kind !== 'distributed' || (wanted.key === table.keyColumn && wanted.keyType === table.keyType))
+
+/** Whether its definition lets a table stay as it is placed; `reconsider` would move it, or refuse. */
+export async function staysPlaced(relation: Relation, change: SchemaChange): Promise<boolean> {
+  const { table } = relation
+  if (table === undefined) return true
+  const definition = await readDefinition(change, relation.oid)
+  if (table.byDefault) return isPlacedAs(table, choose(relation, definition, change))
+  return table.kind !== 'distributed' || keyProblem(definition, table.keyColumn ?? '') === undefined
 }
 
 async function refuseBrokenKey(relation: Relation, change: SchemaChange): Promise<void> {

@@ -4,7 +4,7 @@
  * What a change did to tables is seen by comparing the shell before and after, so that whatever a statement drags along
  * (CASCADE, serial, inherited names) is carried too. Tables on shards are made from the shell's own definitions.
  */
-import { refuse } from '../../base/errors.ts'
+import { refuse, SqlError } from '../../base/errors.ts'
 import { settleAll } from '../../base/settle-all.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
@@ -38,6 +38,7 @@ export async function carry(statement: Statement, change: SchemaChange, session:
   const after = await change.reload()
   const notice = (message: string) => session.notice('00000', message)
   await carryObjects(statement, before, after, change, session)
+  if (statement.node.IndexStmt !== undefined || statement.node.AlterTableStmt !== undefined) await refuseUnfinished(change)
   const created = [...after.relations.values()].filter((relation) => isTable(relation) && !before.relationsByOid.has(relation.oid))
   for (const relation of created) await placeNewTable(relation.oid, asked?.(relation), change, notice)
   await noteFunctions(statement, change)
@@ -46,6 +47,14 @@ export async function carry(statement: Statement, change: SchemaChange, session:
     await checkTriggers(change)
   }
   return { kind: 'complete', tag: end.tag }
+}
+
+/** PostgreSQL takes equal indexes of leaves for parts of a new one, even one whose building has failed. */
+async function refuseUnfinished(change: SchemaChange): Promise<void> {
+  const text = `SELECT FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid JOIN pg_class c ON c.oid = i.inhrelid WHERE starts_with(c.relname, 'pgherd_c') AND NOT x.indisvalid LIMIT 1`
+  const found = await settleAll(change.shardIds.map((shard) => change.onShard(shard, text)))
+  if (!found.some(({ rows }) => rows.length > 0)) return
+  throw new SqlError('55006', 'what an index build that failed has left is not removed yet', { hint: 'Try again. Transactions that are open on the table keep it from being removed.' })
 }
 
 /** An operator, aggregate or cast made of a function that touches tables would call it unseen. */

@@ -6,9 +6,11 @@ import type { Handler } from '../statements/run-statement.ts'
 import { runCall } from './call.ts'
 import { carry } from './carry.ts'
 import { changeSchema } from './change-schema.ts'
+import { createIndexConcurrently } from './create-index-concurrently.ts'
 import { createTableAs } from './create-table-as.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { runDo } from './do-block.ts'
+import { dropIndexConcurrently } from './drop-index-concurrently.ts'
 import { createMaterializedView, refreshMaterializedView } from './materialized-views.ts'
 import { refuseUnsupported } from './refused-statements.ts'
 import { isTemporary, refuseTemporary } from './temporary-objects.ts'
@@ -34,6 +36,8 @@ export const runSchemaChange: Handler = async (statement, args, sink, session) =
   if (node.RefreshMatViewStmt !== undefined) return refreshMaterializedView(statement, args, sink, session)
   if (node.CreateTableAsStmt?.objtype === 'OBJECT_MATVIEW') return createMaterializedView(statement, args, sink, session)
   if (node.CreateTableAsStmt !== undefined || node.SelectStmt !== undefined) return createTableAs(statement, args, sink, session)
+  if (node.IndexStmt?.concurrent === true) return createIndexConcurrently(statement, session)
+  if (node.DropStmt?.concurrent === true) return dropIndexConcurrently(statement, session)
   return changeSchema(session, (change) => carry(statement, change, session))
 }
 
