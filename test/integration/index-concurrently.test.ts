@@ -119,6 +119,21 @@ describe('indexes concurrently', () => {
     await run(`DROP TABLE ${table}`)
   })
 
+  test('where one shard fails, the others give up waiting, and it is the failure that the user hears of', async () => {
+    await run(`CREATE TABLE one_fails (id int, v int) WITH (pgherd.shard_key = 'id')`)
+    await run('INSERT INTO one_fails SELECT g, g FROM generate_series(1, 60) g')
+    const [, first = 0, last = 0] = ports()
+    const [{ id } = {}] = await run('SELECT id FROM one_fails LIMIT 1', last)
+    await run(`INSERT INTO one_fails VALUES (${id}, ${id})`)
+    const holder = await connect(first)
+    await holder.query('BEGIN')
+    await holder.query('UPDATE one_fails SET v = v')
+    await expect(run('CREATE UNIQUE INDEX CONCURRENTLY one_fails_v ON one_fails (v, id)')).rejects.toMatchObject({ code: '23505' })
+    await holder.query('COMMIT')
+    await until('nothing is noted', async () => (await noted.ask()) === 0)
+    expect(await parts()).toEqual([])
+  })
+
   test('a cancelled build leaves nothing, and other changes of the table go on', async () => {
     await run('CREATE TABLE given_up (id int PRIMARY KEY, v int)')
     await run('INSERT INTO given_up SELECT g, g FROM generate_series(1, 100) g')

@@ -10,7 +10,6 @@
  */
 import { SqlError } from '../../base/errors.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
-import { settleAll } from '../../base/settle-all.ts'
 import { catalogId } from '../../catalog/server-address.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
 import { dataSchema, relationKey } from '../../catalog/snapshot.ts'
@@ -107,24 +106,23 @@ async function build({ relation, snapshot, index }: Judged, prefix: string, sess
   const { table } = relation
   const { name, unique, rest } = index
   const servers = table?.kind === 'single' ? [table.shard ?? 0] : snapshot.shards.map((shard) => shard.id)
-  const state = { hasFailed: false }
-  const perServer = await settleAll(
+  const failures: unknown[] = []
+  const perServer = await Promise.all(
     servers.map(async (server) => {
       const tables = table?.kind === 'distributed' ? leavesOn(relation, snapshot, server) : [qualified(relation.schema, relation.name)]
       const here = tables.map((one): Part => ({ server, table: one, name: prefix + (table?.kind === 'distributed' ? one.slice(dataSchema.length + 1) : 'whole') }))
       for (const part of here) {
-        if (state.hasFailed) break
+        if (failures.length > 0) break
         const text = `CREATE ${unique ? 'UNIQUE ' : ''}INDEX CONCURRENTLY ${part.name} ON ${part.table} ${rest}`
         await buildPart(part, text, name, snapshot, session).catch((error: unknown) => {
-          // The others need not go on.
-          if (!state.hasFailed) session.transaction.cancel()
-          state.hasFailed = true
-          throw error
+          // The others need not go on; that they were cancelled is not what went wrong.
+          if (failures.push(error) === 1) session.transaction.cancel()
         })
       }
       return here
     }),
   )
+  if (failures.length > 0) throw failures[0]
   return perServer.flat()
 }
 
