@@ -36,17 +36,20 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
       primary: { host: '127.0.0.1', port: shard.primary.port },
       replicas: shard.replicas.map((replica) => ({ host: '127.0.0.1', port: replica.port })),
     }))
-    await bootstrap(catalog, shards, credentials, clock)
-    const router = await Router.start({ catalog, credentials, host: options.host, port: options.port, clock, log })
-    return {
-      port: router.port,
-      cluster,
-      router,
-      async stop() {
-        await router.stop()
-        await cluster.stop()
-      },
+    const goOn = () => {
+      if (options.signal?.aborted === true) throw new Error('interrupted')
     }
+    goOn()
+    await bootstrap(catalog, shards, credentials, clock)
+    goOn()
+    const router = await Router.start({ catalog, credentials, host: options.host, port: options.port, clock, log })
+    const stop = async () => {
+      await router.stop()
+      await cluster.stop()
+    }
+    if (options.signal?.aborted === true) await router.stop()
+    goOn()
+    return { port: router.port, cluster, router, stop }
   } catch (error) {
     await cluster.stop()
     throw error

@@ -69,6 +69,14 @@ describe.each(users)('dev %s', (_name, identity) => {
     expect(await (await start()).interrupt()).toMatchObject({ code: 0 })
   })
 
+  test.skipIf(identity === undefined)('SIGINT between the start of the servers and that of the router', async () => {
+    const dev = new DevProcess(devArguments(dataDir, port), identity)
+    await until('all servers run', () => (dev.progress.match(/on port/g) ?? []).length === 3, 60_000)
+    await dev.interrupt()
+    expectStopped()
+    expect(await (await start()).interrupt()).toMatchObject({ code: 0 })
+  })
+
   test.skipIf(identity === undefined)('kill -9 in the middle of the first start is no obstacle to the next', async () => {
     const dev = new DevProcess(devArguments(dataDir, port, ['--replicas', '1']), identity)
     await until('a replica is being copied', () => fs.existsSync(path.join(dataDir, 'shard1-replica1', 'PG_VERSION')), 60_000)
