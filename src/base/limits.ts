@@ -14,6 +14,9 @@ export const limits = {
   /** Unread messages of one client at which its socket stops being read. */
   clientQueueMessagesMax: 4096,
   clientQueueBytesMax: 16 * MiB,
+  /** After a message as large as this, what it has left is freed within this time. */
+  garbageBytesMin: 4 * MiB,
+  garbageMsMax: 200,
   /** Server connections per router, server, database and role. */
   poolConnectionsMax: 90,
   /** How long a session waits for a server connection. */

@@ -1,5 +1,6 @@
 /** A router: everything that serves clients, built from the address of a catalog. */
 import type { Clock } from '../base/clock.ts'
+import { Garbage } from '../base/garbage.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { readCluster } from '../coordination/bootstrap.ts'
@@ -61,7 +62,7 @@ export class Router {
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
-    const services: Services = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
+    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
     const recovery = new Recovery([catalog, ...shards], credentials, commit)
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)

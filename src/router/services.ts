@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { Garbage } from '../base/garbage.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { DatabaseServers } from '../coordination/database-changes.ts'
 import type { CatalogStore } from '../coordination/catalog-store.ts'
@@ -18,6 +19,7 @@ import type { ParseCache } from './parse-cache.ts'
 export interface Services {
   readonly clock: Clock
   readonly log: Logger
+  readonly garbage: Garbage
   readonly store: CatalogStore
   readonly pool: Pool
   readonly lanes: Lanes

@@ -164,6 +164,7 @@ export class Session implements ClientSession {
         this.doing.begin(this.services.clock.now())
         const handled = message.type === Frontend.query && !this.failedBatch ? this.simpleQuery(message) : this.extendedMessage(message)
         if (handled !== undefined) await handled
+        this.services.garbage.left(message.payload.length)
       }
     } catch (error) {
       writeErrorFields(this.stream.out, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
