@@ -36,6 +36,8 @@ export const limits = {
   preparedPerConnectionMax: 1000,
   /** Plans kept by one router for one database. */
   plansMax: 5000,
+  /** Forms of text, the same but for literals, that one router keeps for each way to find names. */
+  templatesMax: 1000,
   /** Databases, search paths and roles whose templates are kept. */
   namePathsMax: 64,
   /** Texts longer than this are planned each time they come and not kept. */

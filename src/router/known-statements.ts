@@ -4,6 +4,7 @@
  * All of it holds for one schema, search path, role and list of parameter types alone; a statement has a few such entries, the
  * most recent first. They hang on the parsed statement, so the next run of the same text finds them without building a key.
  */
+import { snapshotNumber } from '../catalog/snapshot-number.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { PlannedStatement } from '../planner/plan-statement.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
@@ -18,9 +19,11 @@ export interface StatementDescription {
   readonly fields: readonly FieldDescription[] | undefined
 }
 
-/** The first four are all that a plan depends on beside its statement. */
+/** The first five are all that a plan depends on beside its statement. */
 export interface KnownStatement {
-  readonly snapshot: Snapshot
+  /** Of the snapshot (snapshotNumber). */
+  readonly schema: number
+  readonly database: string
   readonly searchPath: string
   readonly role: string
   readonly types: readonly number[]
@@ -37,12 +40,14 @@ export class KnownStatements {
 
   of(statement: Statement, snapshot: Snapshot, searchPath: string, role: string, types: readonly number[]): KnownStatement {
     const known = this.entries.get(statement)
-    const fits = (entry: KnownStatement) => entry.snapshot === snapshot && entry.searchPath === searchPath && entry.role === role && isSameList(entry.types, types)
+    const schema = snapshotNumber(snapshot)
+    const { database } = snapshot
+    const fits = (entry: KnownStatement) => entry.schema === schema && entry.searchPath === searchPath && entry.role === role && isSameList(entry.types, types)
     const first = known?.[0]
     if (first !== undefined && fits(first)) return first
-    const entry: KnownStatement = known?.find(fits) ?? { snapshot, searchPath, role, types, planned: undefined, description: undefined, rowDescriptions: [] }
+    const entry: KnownStatement = known?.find(fits) ?? { schema, database, searchPath, role, types, planned: undefined, description: undefined, rowDescriptions: [] }
     // Older snapshots of the same database are of no more use.
-    const others = (known ?? []).filter((other) => other !== entry && (other.snapshot === snapshot || other.snapshot.database !== snapshot.database))
+    const others = (known ?? []).filter((other) => other !== entry && (other.schema === schema || other.database !== database))
     this.entries.set(statement, [entry, ...others.slice(0, entriesMax - 1)])
     return entry
   }

@@ -13,7 +13,7 @@ export class ParseCache {
     if (known !== undefined) return known
     if (text.length > limits.planTextBytesMax) return parseStatements(text)
     const statements = this.older.get(text) ?? parseStatements(text)
-    if (this.recent.size >= limits.plansMax) {
+    if (this.recent.size >= limits.plansMax / 2) {
       this.older = this.recent
       this.recent = new Map()
     }

@@ -1,5 +1,6 @@
 /** A simple Query: its statements one after the other, in one transaction if there are several. */
 import { asSqlError, shiftPosition } from '../base/errors.ts'
+import type { ExecutionContext } from '../executor/context.ts'
 import { noArguments } from '../executor/context.ts'
 import { executePlan } from '../executor/execute-plan.ts'
 import { startPointRead } from '../executor/point-read.ts'
@@ -17,9 +18,10 @@ import type { Template } from './templates.ts'
 export async function runSimpleQuery(text: string, session: Session): Promise<void> {
   const { transaction } = session
   const shape = mayUseTemplate(session) ? withoutLiterals(text) : undefined
-  const template = shape === undefined || session.snapshot === undefined ? undefined : session.templates.find(shape, session.snapshot)
-  if (shape !== undefined && template !== undefined) {
-    const end = await runTemplate(template, shape, text, session)
+  const { snapshot } = session
+  const template = shape === undefined || snapshot === undefined ? undefined : session.templates.find(shape, snapshot)
+  if (shape !== undefined && snapshot !== undefined && template !== undefined) {
+    const end = await runTemplate(template, shape, session, session.executionContext(snapshot, text))
     if (end !== undefined) return session.complete(end)
   }
   const statements = session.services.parsed.parse(text)
@@ -55,15 +57,15 @@ async function runOne(statement: Statement, session: Session): Promise<void> {
 }
 
 /** Undefined when nothing has run: the text is then planned as it is. */
-async function runTemplate(template: Template, shape: LiteralFree, text: string, session: Session): Promise<StatementEnd | undefined> {
+async function runTemplate(template: Template, shape: LiteralFree, session: Session, context: ExecutionContext): Promise<StatementEnd | undefined> {
   const { plan } = template
-  const tag = plan.kind === 'one-shard' && plan.isPointRead ? await pointRead(template, shape, text, session) : undefined
+  const tag = plan.kind === 'one-shard' && plan.isPointRead ? await pointRead(template, shape, session, context) : undefined
   if (tag !== undefined) return { kind: 'complete', tag }
   const filled = template.fill(shape.literals)
   session.checkReadOnly(filled)
   const sink = session.newSink(true)
   try {
-    return await executePlan(filled, noArguments, sink, session.executionContext(template.snapshot, text))
+    return await executePlan(filled, noArguments, sink, context)
   } catch (error) {
     // The tables have moved, and nothing has run: with the newest layout it is planned anew.
     if (!(error instanceof StaleLayout)) throw error
@@ -73,13 +75,12 @@ async function runTemplate(template: Template, shape: LiteralFree, text: string,
 }
 
 /** By a prepared statement, so that the server plans it once. The tag, or undefined when it has to go the usual way. */
-function pointRead(template: Template, shape: LiteralFree, text: string, session: Session): Promise<string | undefined> | undefined {
+function pointRead(template: Template, shape: LiteralFree, session: Session, context: ExecutionContext): Promise<string | undefined> | undefined {
   if (template.plan.kind !== 'one-shard') return undefined
   const { plan } = template
   const sink = session.newSink(true)
   sink.knownDescription = template.description
   const args = template.arguments(shape.literals, sink.knownDescription !== undefined)
-  const context = session.executionContext(template.snapshot, text)
   let started = false
   const end = new Promise<string | undefined>((resolve, reject) => {
     started = startPointRead(plan, args, sink, context, (tag, failure) => {

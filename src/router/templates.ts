@@ -8,6 +8,7 @@
  * parser when the template is made: the trees are the same but for constants here and parameters there.
  */
 import { limits } from '../base/limits.ts'
+import { snapshotNumber } from '../catalog/snapshot-number.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { Arguments } from '../executor/context.ts'
 import { planStatement } from '../planner/plan-statement.ts'
@@ -29,7 +30,6 @@ interface Filled {
 }
 
 export class Template {
-  readonly snapshot: Snapshot
   /** With parameters in the place of literals. */
   readonly plan: OneShardPlan | InsertRowsPlan
   readonly types: readonly number[]
@@ -37,8 +37,7 @@ export class Template {
   description: KnownDescription | undefined
   private readonly texts = new Map<string, Filled>()
 
-  constructor(snapshot: Snapshot, plan: OneShardPlan | InsertRowsPlan, types: readonly number[]) {
-    this.snapshot = snapshot
+  constructor(plan: OneShardPlan | InsertRowsPlan, types: readonly number[]) {
     this.plan = plan
     this.types = types
   }
@@ -82,29 +81,38 @@ function asConstant(key: KeySource, literals: readonly string[]): KeySource {
 
 /** What is known of one form of text: a template, or that it has none, or how often it was seen. */
 interface Entry {
-  readonly snapshot: Snapshot
   readonly template: Template | undefined
   readonly isDecided: boolean
 }
 
 /** The templates for one way to read names (database, search path, role); the most recently used forms are kept. */
 export class Templates {
+  private schema = 0
   private recent = new Map<string, Entry>()
   private older = new Map<string, Entry>()
 
   find({ key, literals }: LiteralFree, snapshot: Snapshot): Template | undefined {
+    this.onlyFor(snapshot)
     const entry = this.recent.get(key) ?? this.revive(key)
-    return entry?.snapshot === snapshot && !literals.some(isTime) ? entry.template : undefined
+    return literals.some(isTime) ? undefined : entry?.template
+  }
+
+  /** Another schema makes other plans. */
+  private onlyFor(snapshot: Snapshot): void {
+    const schema = snapshotNumber(snapshot)
+    if (this.schema === schema) return
+    this.schema = schema
+    this.recent.clear()
+    this.older.clear()
   }
 
   /** After a text has run: the second of a form gets a template, if it can have one. */
   learn(shape: LiteralFree, statement: Statement, context: NameContext): void {
-    const { snapshot } = context
+    this.onlyFor(context.snapshot)
     const entry = this.recent.get(shape.key)
-    const isKnown = entry?.snapshot === snapshot
-    if (isKnown && entry.isDecided) return
-    const template = isKnown ? makeTemplate(shape, statement, context) : undefined
-    this.keep(shape.key, { snapshot, template, isDecided: isKnown })
+    if (entry?.isDecided === true) return
+    const template = entry === undefined ? undefined : makeTemplate(shape, statement, context)
+    this.keep(shape.key, { template, isDecided: entry !== undefined })
   }
 
   private revive(key: string): Entry | undefined {
@@ -114,7 +122,7 @@ export class Templates {
   }
 
   private keep(key: string, entry: Entry): void {
-    if (this.recent.size >= limits.plansMax) {
+    if (this.recent.size >= limits.templatesMax / 2) {
       this.older = this.recent
       this.recent = new Map()
     }
@@ -150,7 +158,7 @@ function makeTemplate(shape: LiteralFree, statement: Statement, context: NameCon
     if (!isSameBut(statement.node, node, shape.literals) || hasPosition(node)) return undefined
     const { plan, unknownNames } = planStatement({ ...statement, source: new SourceText(text), node }, { ...context, parameterTypes: types })
     if (unknownNames || (plan.kind !== 'one-shard' && plan.kind !== 'insert-rows')) return undefined
-    return new Template(context.snapshot, plan, types)
+    return new Template(plan, types)
   } catch {
     // No statement with parameters there: then it is planned text by text.
     return undefined
