@@ -196,9 +196,10 @@ export async function convert(list: readonly Conversion[], byDefault: boolean, c
   const old = list.map(({ relation }) => relation)
   for (const relation of old) {
     await lockTable(relation, change)
-    const away = `ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(oldName(relation))};
-      ALTER TABLE ${qualified(relation.schema, oldName(relation))} SET SCHEMA ${dataSchema};
-      DROP TABLE ${relation.table === undefined ? '' : markerName(relation.table)}`
+    // The marker first, as the statements do that read it and then the table: in the other order both could wait for each other.
+    const away = `DROP TABLE ${relation.table === undefined ? '' : markerName(relation.table)};
+      ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(oldName(relation))};
+      ALTER TABLE ${qualified(relation.schema, oldName(relation))} SET SCHEMA ${dataSchema}`
     await change.onShards(holders(relation, change), away)
   }
   for (const { relation, wanted } of list) await insertPlacement(relation, wanted, byDefault, change)
