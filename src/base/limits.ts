@@ -32,6 +32,10 @@ export const limits = {
   laneDepthMax: 64,
   /** A shared connection whose server has not answered for so long gets no more. */
   laneStallMsMax: 20,
+  /** After so long without an answer (looked at twice) those that wait behind it run elsewhere. */
+  laneWaitMsMax: 50,
+  /** How often a read runs again because its connection broke, held it prepared for an older schema, or was in a deadlock. */
+  leaseRetriesMax: 5,
   /** Statements kept prepared on one server connection; the oldest is closed when there are more. */
   preparedPerConnectionMax: 1000,
   /** Plans kept by one router for one database. */

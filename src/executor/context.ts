@@ -2,6 +2,7 @@ import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { Clock } from '../base/clock.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
 import type { BindValues } from '../shard/requests.ts'
 import type { Pool } from '../shard/pool.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
@@ -26,6 +27,8 @@ export interface ExecutionContext {
   readonly sessionPid: number
   /** All sessions of this router. */
   sessions(): readonly SessionRow[]
+  /** Asks the catalog for the newest schema: a server has shown that this session's is old. */
+  refreshSchema(): Promise<void>
   /** The connections that this session may share with others for point reads. */
   laneGroup(server: ServerAddress): LaneGroup
   /** EXPLAIN ANALYZE is told of each statement that has run on a server. */
@@ -55,6 +58,8 @@ export interface Arguments {
   readonly rowsMax: number
   /** Nobody needs to be told the columns. */
   readonly isDescribed?: boolean
+  /** What the client has been told, or will be told, without asking the server: other columns must not follow. */
+  readonly promised?: readonly FieldDescription[] | undefined
 }
 
 export const noArguments: Arguments = {

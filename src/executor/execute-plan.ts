@@ -78,7 +78,7 @@ async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: Result
   else shard = anyShard(context)
   const { timed, hiddenTime } = plan
   const text = timed === undefined && !hiddenTime ? renderLeafText(plan.text, bucket) : await oneShardText(plan, bucket, shard, context)
-  const statement = { text, markers, writes, namesLeaves: bucket !== undefined }
+  const statement = { text, markers, writes, namesLeaves: bucket !== undefined, mayRepeat: plan.isPointRead }
   return runOnServer(serverById(context, shard), statement, args, sink, context)
 }
 

@@ -6,18 +6,21 @@
  *
  * What fails here, perhaps through no fault of its own (the connection breaks, another client's cancel request hits it, a statement
  * that it relied on could not be prepared), runs again on a connection of its own: it only reads, and nothing of its answer
- * has gone out.
+ * has gone out, since all of it goes out at its end. So does what has waited for its turn too long.
  */
-import type { SqlError } from '../base/errors.ts'
+import type { SqlErrorFields } from '../base/errors.ts'
+import { SqlError } from '../base/errors.ts'
 import type { OneShardPlan } from '../planner/plan.ts'
 import { renderLeafText } from '../planner/plan.ts'
-import { readError, readErrorFields } from '../protocol/error-fields.ts'
+import { readErrorFields } from '../protocol/error-fields.ts'
+import { readServerError } from '../shard/server-error.ts'
 import type { MessageWriter } from '../protocol/message-writer.ts'
 import { Backend } from '../protocol/message-types.ts'
-import { readRowDescription } from '../protocol/row-description.ts'
-import type { Connection } from '../shard/connection.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
+import { hasSameColumns, readRowDescription } from '../protocol/row-description.ts'
+import type { Connection, PreparedOnServer } from '../shard/connection.ts'
 import type { Exchange } from '../shard/exchange.ts'
-import { ensurePrepared, forgetStatement, statementKey, writeBind, writeDescribe, writeExecute, writeParse, writeSync } from '../shard/requests.ts'
+import { ensurePrepared, forgetStatement, isOutdatedStatement, statementKey, writeBind, writeDescribe, writeExecute, writeParse, writeSync } from '../shard/requests.ts'
 import type { SharedUse } from '../transaction/transaction.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments, serverById } from './context.ts'
@@ -88,18 +91,22 @@ function rendered(plan: OneShardPlan, bucket: number, args: Arguments, context: 
 }
 
 class PointRead implements Exchange, SharedUse {
-  readonly connection: Connection
-  readonly exchange: Exchange = this
-  isCancelled = false
+  private readonly connection: Connection
   private readonly statement: Rendered
   private readonly args: Arguments
   private readonly sink: ResultSink
   private readonly translate: Translate
   private readonly context: ExecutionContext
   private readonly onEnd: PointReadEnd
+  private prepared: PreparedOnServer | undefined
   private newName: string | undefined
+  private fields: readonly FieldDescription[] | undefined
+  private row: Buffer | undefined
+  private notices: SqlErrorFields[] | undefined
   private error: SqlError | undefined
-  private sentRows = false
+  private isCancelled = false
+  /** Nobody waits for the answer any more. */
+  private isLeft = false
   private tag = ''
 
   constructor(connection: Connection, statement: Rendered, args: Arguments, sink: ResultSink, translate: Translate, context: ExecutionContext, onEnd: PointReadEnd) {
@@ -120,48 +127,89 @@ class PointRead implements Exchange, SharedUse {
     }
     let name = ''
     if (args.keep) {
-      const prepared = ensurePrepared(writer, connection, statement.key, statement.text, statement.types)
+      const { prepared, isNew } = ensurePrepared(writer, connection, statement.key, statement.text, statement.types)
+      this.prepared = prepared
       name = prepared.name
-      if (prepared.isNew) this.newName = name
+      if (isNew) this.newName = name
     } else writeParse(writer, '', statement.text, statement.types)
     writeBind(writer, '', name, args.bind)
-    if (args.isDescribed !== true) writeDescribe(writer, 'P', '')
+    if (args.isDescribed !== true || this.prepared?.columns === undefined) writeDescribe(writer, 'P', '')
     writeExecute(writer, '')
     writeSync(writer)
   }
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): void {
-    if (type === Backend.dataRow) {
-      this.sentRows = true
-      // One row at most: the connection is read on whether the client takes it or not, since it serves others too.
-      this.sink.row(buffer, start, end)
-    } else if (type === Backend.bindComplete) this.sink.bound?.()
+    if (type === Backend.dataRow) this.row = Buffer.from(buffer.subarray(start, end))
     else if (type === Backend.commandComplete) this.tag = buffer.toString('latin1', start, end - 1)
     else if (type === Backend.parseComplete) this.newName = undefined
-    else if (type === Backend.rowDescription) this.sink.fields(this.translate(readRowDescription(buffer, start)))
-    else if (type === Backend.errorResponse) this.error ??= readError(buffer, start, end)
-    else if (type === Backend.noticeResponse) this.sink.notice(readErrorFields(buffer, start, end))
+    else if (type === Backend.rowDescription) {
+      this.fields = this.translate(readRowDescription(buffer, start))
+      if (this.prepared !== undefined) this.prepared.columns = this.fields
+    } else if (type === Backend.errorResponse) this.error ??= readServerError(buffer, start, end)
+    else if (type === Backend.noticeResponse) (this.notices ??= []).push(readErrorFields(buffer, start, end))
   }
 
   onReady(): void {
-    this.context.transaction.sharedUse = undefined
-    if (this.error === undefined) this.onEnd(this.tag)
-    else this.fail(this.error)
+    this.end(this.error)
   }
 
+  /** With its tag the answer is whole, whatever became of the connection then. */
   onLost(error: SqlError): void {
+    this.end(this.error ?? (this.tag === '' ? error : undefined))
+  }
+
+  cancel(): void {
+    if (this.connection.isAtWorkOn(this)) {
+      this.isCancelled = true
+      void this.connection.cancel()
+    } else this.leaveWith(new SqlError(queryCanceled, 'canceling statement due to user request'))
+  }
+
+  leave(): void {
+    this.leaveWith(undefined)
+  }
+
+  private leaveWith(error: SqlError | undefined): void {
+    if (this.isLeft) return
+    this.isLeft = true
     this.context.transaction.sharedUse = undefined
-    this.fail(this.error ?? error)
+    this.onEnd(undefined, error === undefined ? undefined : Promise.resolve(error))
+  }
+
+  private end(error: SqlError | undefined): void {
+    if (error !== undefined && this.prepared !== undefined && (this.newName !== undefined || isOutdatedStatement(error))) forgetStatement(this.connection, this.prepared.name)
+    if (this.isLeft) return
+    this.context.transaction.sharedUse = undefined
+    if (error !== undefined) this.fail(error)
+    else if (this.isAsPromised()) this.give()
+    else this.context.refreshSchema().then(() => this.onEnd(undefined), (failure: unknown) => this.onEnd(undefined, Promise.resolve(failure)))
+  }
+
+  /** By what the server said when it prepared the statement: a schema that has changed since may not be known here yet. */
+  private isAsPromised(): boolean {
+    const { promised } = this.args
+    const columns = this.prepared?.columns
+    return promised === undefined || columns === undefined || hasSameColumns(columns, promised)
+  }
+
+  /** All of the answer at once, so that what has to run again has told the client nothing. */
+  private give(): void {
+    const { sink, row } = this
+    sink.bound?.()
+    for (const notice of this.notices ?? []) sink.notice(notice)
+    if (this.fields !== undefined && this.args.isDescribed !== true) sink.fields(this.fields)
+    // One row at most: the connection is read on whether the client takes it or not, since it serves others too.
+    if (row !== undefined) sink.row(row, 0, row.length)
+    this.onEnd(this.tag)
   }
 
   private fail(error: SqlError): void {
     const { connection, statement, context } = this
-    if (this.newName !== undefined) forgetStatement(connection, this.newName)
-    // Whatever it is: by the usual way the statement either succeeds, or fails with all that is to be told.
-    if (!this.sentRows && !(this.isCancelled && error.code === queryCanceled)) return this.onEnd(undefined)
+    // Whatever else it is: by the usual way the statement either succeeds, or fails with all that is to be told.
+    if (!this.isCancelled || error.code !== queryCanceled) return this.onEnd(undefined)
     const served = { text: statement.text, markers: [], writes: false, namesLeaves: true }
     const lease = { connection, prelude: [], participant: undefined }
-    this.onEnd(undefined, explainFailure(new StatementFailure(error, false, this.sentRows), connection.server, served, lease, context))
+    this.onEnd(undefined, explainFailure(new StatementFailure(error, false, false), connection.server, served, lease, context))
   }
 }
 

@@ -1,10 +1,11 @@
 /** One statement of a plan on one server: lease, prelude, markers, and what an error means. */
 import { SqlError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import { sessionPidHole } from '../planner/session-facts.ts'
 import type { Lease } from '../transaction/transaction.ts'
-import { statementKey } from '../shard/requests.ts'
+import { isOutdatedStatement, statementKey } from '../shard/requests.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments } from './context.ts'
 import type { ResultSink } from './result-sink.ts'
@@ -19,6 +20,8 @@ export interface ServerStatement {
   readonly writes: boolean
   /** The text names leaves: an undefined table may be one that has moved. */
   readonly namesLeaves?: boolean
+  /** It reads a row or none, and holds nothing: what ends it before that row has come does not end it for the client. */
+  readonly mayRepeat?: boolean
   /** The session keeps the connection (on the catalog alone). */
   readonly pins?: boolean
   /** Uses temporary tables or notifications. */
@@ -53,22 +56,34 @@ export async function runOnServer(
     statement.translate ??
     (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
   const setting = statement.writes && context.snapshot.timeTriggers ? await timeSetting(server, context) : undefined
-  const lease = await context.transaction.lease(server)
-  try {
+  for (let repeated = 0; ; repeated++) {
+    const lease = await context.transaction.lease(server)
+    try {
+      return await runLeased(lease)
+    } catch (failure) {
+      if (repeated === limits.leaseRetriesMax || !mayRepeat(failure, lease, statement)) throw await explainFailure(failure, server, statement, lease, context)
+    } finally {
+      noteUse(lease, statement)
+      if (statement.changesSettings === true) lease.connection.settings = undefined
+      if (statement.pins === true && !lease.connection.isLost) context.transaction.pin(lease.connection)
+      context.transaction.release(lease)
+    }
+  }
+
+  async function runLeased(lease: Lease): Promise<StatementEnd> {
     const told = setting === undefined || setting.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...setting] }
     const began = context.onPart === undefined ? 0 : context.clock.now()
     const end = await runStatement(lease.connection, requestFor(statement, args, told, translate, context), sink)
     context.onPart?.({ server: server.name, text: statement.text, rows: rowsOf(end), milliseconds: context.clock.now() - began })
     if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
     return end
-  } catch (failure) {
-    throw await explainFailure(failure, server, statement, lease, context)
-  } finally {
-    noteUse(lease, statement)
-    if (statement.changesSettings === true) lease.connection.settings = undefined
-    if (statement.pins === true && !lease.connection.isLost) context.transaction.pin(lease.connection)
-    context.transaction.release(lease)
   }
+}
+
+/** A read that nothing has come of, outside of a transaction: its connection broke or held it as it was before a change of the schema, or it stood in the way of one. */
+function mayRepeat(failure: unknown, { connection, participant }: Lease, statement: ServerStatement): boolean {
+  if (!(failure instanceof StatementFailure) || failure.sentRows || statement.writes || participant !== undefined) return false
+  return isOutdatedStatement(failure.error) || (statement.mayRepeat === true && (connection.isLost || failure.error.code === deadlockDetected))
 }
 
 /** The count in a command's tag. */
@@ -121,6 +136,7 @@ function argumentsOnShards(args: Arguments, text: string): Pick<Arguments, 'type
 const textOid = 25
 const firstUserOid = 16384
 const undefinedTable = '42P01'
+const deadlockDetected = '40P01'
 
 /** The error to throw for a failure: StaleLayout when trying again can help, else the SQL error in the user's names. */
 function withPosition(error: SqlError, position: string | undefined): SqlError {

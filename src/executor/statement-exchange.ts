@@ -4,7 +4,8 @@
  * All of it stands before a single Sync, so that PostgreSQL skips the statement when anything before it fails.
  */
 import { SqlError } from '../base/errors.ts'
-import { readError, readErrorFields } from '../protocol/error-fields.ts'
+import { readErrorFields } from '../protocol/error-fields.ts'
+import { readServerError } from '../shard/server-error.ts'
 import type { MessageWriter } from '../protocol/message-writer.ts'
 import { Backend } from '../protocol/message-types.ts'
 import { readRowDescription } from '../protocol/row-description.ts'
@@ -12,7 +13,7 @@ import type { FieldDescription } from '../protocol/row-description.ts'
 import type { Connection } from '../shard/connection.ts'
 import type { Exchange } from '../shard/exchange.ts'
 import type { BindValues } from '../shard/requests.ts'
-import { ensurePrepared, forgetStatement, noValues, writeBind, writeCommand, writeDescribe, writeExecute, writeFlush, writeParse, writeSync } from '../shard/requests.ts'
+import { ensurePrepared, forgetStatement, isOutdatedStatement, noValues, writeBind, writeCommand, writeDescribe, writeExecute, writeFlush, writeParse, writeSync } from '../shard/requests.ts'
 import type { ResultSink } from './result-sink.ts'
 
 export interface StatementRequest {
@@ -139,9 +140,9 @@ class StatementExchange implements Exchange {
     if (request.text !== '') {
       let name = ''
       if (request.keep !== undefined) {
-        const prepared = ensurePrepared(writer, connection, request.keep, request.text, request.types ?? [])
+        const { prepared, isNew } = ensurePrepared(writer, connection, request.keep, request.text, request.types ?? [])
         name = prepared.name
-        if (prepared.isNew) this.newName = name
+        if (isNew) this.newName = name
         else this.parsed = true
       } else {
         writeParse(writer, '', request.text, request.types)
@@ -187,7 +188,7 @@ class StatementExchange implements Exchange {
         this.end = { kind: 'suspended' }
         return
       case Backend.errorResponse:
-        this.fail(readError(buffer, start, end))
+        this.fail(readServerError(buffer, start, end))
         return
       case Backend.noticeResponse:
         if (this.preludeLeft === 0) this.sink.notice(readErrorFields(buffer, start, end))
@@ -228,6 +229,7 @@ class StatementExchange implements Exchange {
     const stage = this.bound || this.errorInPrelude ? undefined : this.parsed ? 'bind' : 'parse'
     this.error = stage === undefined ? error : new SqlError(error.code, error.message, { ...error.fields, stage })
     if (this.newName !== undefined) forgetStatement(this.connection, this.newName)
+    else if (this.request.keep !== undefined && isOutdatedStatement(error)) this.connection.prepared.delete(this.request.keep)
     // While COPY data is being sent the Sync comes from endCopy or failCopy, after which the error is reported.
     if (this.request.copyIn === true && !this.copyStarted) this.connection.sendMore(writeSync)
   }

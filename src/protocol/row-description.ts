@@ -43,6 +43,11 @@ export function writeRowDescription(writer: MessageWriter, fields: readonly Fiel
   writer.end()
 }
 
+/** True when rows with the one description may be read by the other. */
+export function hasSameColumns(one: readonly FieldDescription[], other: readonly FieldDescription[]): boolean {
+  return one === other || (one.length === other.length && one.every(({ name, typeOid }, i) => typeOid === other[i]?.typeOid && name === other[i].name))
+}
+
 /** A text column as the router itself makes them (EXPLAIN, SHOW of its own settings). */
 export function textField(name: string): FieldDescription {
   return { name, tableOid: 0, columnNumber: 0, typeOid: 25, typeSize: -1, typeModifier: -1, format: 0 }

@@ -4,7 +4,7 @@ import { writeErrorFields } from '../protocol/error-fields.ts'
 import { MessageWriter } from '../protocol/message-writer.ts'
 import { Backend } from '../protocol/message-types.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
-import { writeRowDescription } from '../protocol/row-description.ts'
+import { hasSameColumns, writeRowDescription } from '../protocol/row-description.ts'
 import type { ClientStream } from './client-stream.ts'
 
 interface ParameterListener {
@@ -30,6 +30,9 @@ export class ClientSink implements ResultSink {
   private readonly session: ParameterListener
   /** Set where the columns are known before the server tells them. */
   knownDescription: KnownDescription | undefined
+  /** Columns that the client has been told before: rows of others are not given to it. */
+  promised: readonly FieldDescription[] | undefined
+  isOtherThanPromised = false
   /** How many rows more the client wants; -1 for all. */
   private rowsLeft: number
   private onBound: (() => void) | undefined
@@ -61,7 +64,8 @@ export class ClientSink implements ResultSink {
     this.bound()
     if (this.columns !== undefined) return
     this.columns = fields
-    if (!this.wantsDescription) return
+    if (this.promised !== undefined && !hasSameColumns(fields, this.promised)) this.isOtherThanPromised = true
+    if (!this.wantsDescription || this.isOtherThanPromised) return
     writeRowDescription(this.stream.out, fields)
     this.stream.scheduleFlush()
   }
@@ -97,6 +101,7 @@ export class ClientSink implements ResultSink {
   }
 
   row(buffer: Buffer, start: number, end: number): boolean {
+    if (this.isOtherThanPromised) return true
     if (this.knownDescription !== undefined) this.writeKnownDescription(this.knownDescription)
     this.touched = true
     if (this.rowsLeft >= 0) {

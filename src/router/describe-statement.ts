@@ -1,5 +1,5 @@
 /** What PostgreSQL says of a statement before it runs: asked from the shell, which has the user's whole schema. */
-import { readError } from '../protocol/error-fields.ts'
+import { readServerError } from '../shard/server-error.ts'
 import { Backend } from '../protocol/message-types.ts'
 import { serverById } from '../executor/context.ts'
 import type { MessageWriter } from '../protocol/message-writer.ts'
@@ -91,7 +91,7 @@ function exchange(connection: Connection, write: (writer: MessageWriter) => void
           if (type === Backend.parameterDescription) {
             parameterTypes = Array.from({ length: buffer.readUInt16BE(start) }, (_, i) => buffer.readUInt32BE(start + 2 + 4 * i))
           } else if (type === Backend.rowDescription) fields = readRowDescription(buffer, start)
-          else if (type === Backend.errorResponse) error ??= readError(buffer, start, end)
+          else if (type === Backend.errorResponse) error ??= readServerError(buffer, start, end)
         },
         onReady: () => (error === undefined ? resolve({ parameterTypes, fields }) : reject(error)),
         onLost: reject,

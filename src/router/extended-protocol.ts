@@ -4,6 +4,9 @@
  * Statements and portals live here, in the session, not on a server: so they survive pooling. What a server needs of
  * them goes out with Execute. Types of parameters that the client leaves open are asked from the shell, which has the
  * user's schema.
+ *
+ * What a client has been told of a statement's columns is a promise: rows of other columns are never sent under it, also while
+ * a change of the schema has reached a server and not yet this router.
  */
 import { asSqlError, SqlError } from '../base/errors.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
@@ -14,7 +17,7 @@ import type { BindMessage } from '../protocol/frontend-reader.ts'
 import { formatOf, readBind, readExecute, readParse, readTarget } from '../protocol/frontend-reader.ts'
 import { Backend, Frontend } from '../protocol/message-types.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
-import { writeRowDescription } from '../protocol/row-description.ts'
+import { hasSameColumns, writeRowDescription } from '../protocol/row-description.ts'
 import { query } from '../shard/query.ts'
 import type { Statement } from '../sql/parse.ts'
 import type { ClientSink } from './client-sink.ts'
@@ -75,7 +78,7 @@ export class ExtendedProtocol {
   }
 
   addStatement(name: string, text: string, statement: Statement, description: StatementDescription): void {
-    this.statements.set(name, { statement, types: description.parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: true, description, ran: undefined })
+    this.statements.set(name, { statement, types: description.parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: true, description, isPromised: true, ran: undefined })
   }
 
   /** Those that have a name, described. */
@@ -171,7 +174,7 @@ export class ExtendedProtocol {
     const parsed = this.session.services.parsed.parse(text)
     if (parsed.length > 1) throw new SqlError('42601', 'cannot insert multiple commands into a prepared statement')
     const [statement] = parsed
-    const parsedNow: PreparedStatement = { statement, types: parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: false, description: undefined, ran: undefined }
+    const parsedNow: PreparedStatement = { statement, types: parameterTypes, text, preparedAt: this.session.services.clock.now(), fromSql: false, description: undefined, isPromised: name !== '', ran: undefined }
     if (statement === undefined) return this.addParsed(name, parsedNow)
     this.session.checkNotFailed(statement)
     refuseParameterZero(statement)
@@ -267,6 +270,7 @@ export class ExtendedProtocol {
       }
       if (prepared.statement !== undefined) this.session.checkNotFailed(prepared.statement)
       const description = await this.descriptionOf(prepared)
+      prepared.isPromised = true
       out.begin('t').int16(description.parameterTypes.length)
       for (const type of description.parameterTypes) out.int32(type)
       out.end()
@@ -294,14 +298,15 @@ export class ExtendedProtocol {
     }
     await this.settle()
     const { fields } = await this.descriptionOf(portal.prepared)
+    portal.prepared.isPromised = true
     if (fields === undefined) out.begin('n').end()
     else writeRowDescription(out, fields.map((field, i) => ({ ...field, format: formatOf(portal.bind.resultFormats, i) })))
   }
 
   /** A client that has been told the columns must not get others: PostgreSQL refuses, and so does this. */
   private async checkResultType(prepared: PreparedStatement): Promise<void> {
-    const { description, statement, ran } = prepared
-    const told = description ?? ran
+    const { description, statement } = prepared
+    const told = promiseOf(prepared)
     if (told === undefined || statement === undefined || told.version === this.session.snapshot?.version) return
     const now = await describeStatement(this.session, statement, prepared.types).catch((error: unknown) => {
       const { code, message, fields } = asSqlError(error)
@@ -311,8 +316,7 @@ export class ExtendedProtocol {
     const shape = (fields: readonly FieldDescription[] | undefined) =>
       JSON.stringify(fields?.map(({ name, typeOid, typeModifier }) => [name, typeOid, description === undefined ? 0 : typeModifier]))
     if (shape(now.fields) !== shape(told.fields)) {
-      // pgjdbc knows by the routine that it should prepare the statement anew.
-      throw new SqlError('0A000', 'cached plan must not change result type', { stage: 'bind', file: 'plancache.c', routine: 'RevalidateCachedQuery' })
+      throw resultTypeChanged('bind')
     }
     prepared.description = now
   }
@@ -351,9 +355,9 @@ export class ExtendedProtocol {
   /** The short way for a point read outside of transactions; undefined when it must go the usual one. */
   private pointRead(portal: Portal, describe: boolean): Promise<void> | undefined {
     const { session } = this
-    const { statement, description, ran, types } = portal.prepared
+    const { statement, types } = portal.prepared
     const { snapshot } = session
-    const told = description ?? ran
+    const told = promiseOf(portal.prepared)
     if (statement === undefined || snapshot === undefined || session.temporary.size > 0 || session.transaction.active) return undefined
     if (session.stream.peekNow()?.type !== Frontend.sync || (told !== undefined && told.version !== snapshot.version)) return undefined
     const known = session.known(statement, snapshot, types)
@@ -361,8 +365,10 @@ export class ExtendedProtocol {
     if (plan?.kind !== 'one-shard' || !plan.isPointRead) return undefined
     const sink = session.newSink(describe, 0, this.giveOwed)
     const format = formatOfAll(portal.bind.resultFormats)
-    if (describe && format !== undefined) sink.knownDescription = known.rowDescriptions[format]
-    const args = argumentsOf(portal, 0, !describe || sink.knownDescription !== undefined)
+    const described = describe && format !== undefined ? known.rowDescriptions[format] : undefined
+    if (described !== undefined && (told?.fields === undefined || hasSameColumns(described.fields, told.fields))) sink.knownDescription = described
+    const promised = told?.fields ?? sink.knownDescription?.fields
+    const args = { ...argumentsOf(portal, 0, !describe || sink.knownDescription !== undefined), promised }
     let started = false
     const end = new Promise<void>((resolve, reject) => {
       started = startPointRead(plan, args, sink, session.executionContext(snapshot, statement.source.text), (tag, failure) => {
@@ -402,22 +408,32 @@ export class ExtendedProtocol {
     const isCopy = statement.node.CopyStmt !== undefined
     if (describe && isCopy) session.stream.out.begin('n').end()
     const sink = session.newSink(describe && !isCopy, rowsMax, this.giveOwed)
+    if (statement.node.SelectStmt !== undefined) sink.promised = promiseOf(portal.prepared)?.fields
     const end = portal.state === 'begun' ? await this.fetchMore(portal, rowsMax, sink) : await session.runStatement(statement, argumentsOf(portal, rowsMax), sink)
     return this.ended(portal, end, sink, describe && !isCopy)
   }
 
   private ended(portal: Portal, end: StatementEnd, sink: ClientSink, describe: boolean): StatementEnd {
+    if (sink.isOtherThanPromised) throw resultTypeChanged()
     this.owed.give()
     if (describe) sink.endDescription()
     portal.state = end.kind === 'suspended' ? 'begun' : 'finished'
     portal.hasRows ||= sink.hasRows
-    if (portal.prepared.description === undefined && sink.columns !== undefined) portal.prepared.ran = { version: this.session.snapshot?.version ?? 0, fields: sink.columns }
+    if (sink.columns !== undefined) this.promise(portal.prepared, sink.columns)
     if (end.kind === 'complete') portal.tag = end.tag
     if (end.kind !== 'complete' || !sink.isFull) return end
     // No server keeps the other rows for the client: this session does.
     portal.state = 'begun'
     portal.held = sink.held
     return { kind: 'suspended' }
+  }
+
+  /** What it has given once it must give again. */
+  private promise(prepared: PreparedStatement, fields: readonly FieldDescription[]): void {
+    const version = this.session.snapshot?.version ?? 0
+    if (prepared.description === undefined) prepared.ran = { version, fields }
+    else if (!prepared.isPromised) prepared.description = { ...prepared.description, version, fields }
+    prepared.isPromised = true
   }
 
   private giveHeld(portal: Portal, rowsMax: number): StatementEnd {
@@ -448,6 +464,16 @@ export class ExtendedProtocol {
     const next = session.stream.peekNow() ?? (await session.stream.peek())
     if (next?.type !== Frontend.sync || rowsMax > 0) session.transaction.begin('implicit')
   }
+}
+
+/** The columns that a statement must give, if it must give the same again. */
+function promiseOf({ isPromised, description, ran }: PreparedStatement): Omit<StatementDescription, 'parameterTypes'> | undefined {
+  return isPromised ? (description ?? ran) : undefined
+}
+
+/** pgjdbc knows by the routine that it should prepare the statement anew. */
+function resultTypeChanged(stage?: 'bind'): SqlError {
+  return new SqlError('0A000', 'cached plan must not change result type', { stage, file: 'plancache.c', routine: 'RevalidateCachedQuery' })
 }
 
 function isExecuteOf(message: ClientMessage, portal: string): boolean {

@@ -7,7 +7,8 @@ import { refuse, SqlError } from '../base/errors.ts'
 import { RowsSink } from '../executor/result-sink.ts'
 import { noArguments } from '../executor/context.ts'
 import { runOnServer } from '../executor/run-on-server.ts'
-import { readError, readErrorFields } from '../protocol/error-fields.ts'
+import { readErrorFields } from '../protocol/error-fields.ts'
+import { readServerError } from '../shard/server-error.ts'
 import { PayloadReader } from '../protocol/frontend-reader.ts'
 import { Backend } from '../protocol/message-types.ts'
 import { readDataRow } from '../protocol/row-description.ts'
@@ -74,7 +75,7 @@ function exchange(connection: Connection, payload: Buffer, session: Session): Pr
       {
         onFrame(type, buffer, start, end) {
           if (type === Backend.functionCallResponse) result = Buffer.from(buffer.subarray(start, end))
-          else if (type === Backend.errorResponse) error ??= readError(buffer, start, end)
+          else if (type === Backend.errorResponse) error ??= readServerError(buffer, start, end)
           else if (type === Backend.noticeResponse) {
             const { code, message, severity, ...more } = readErrorFields(buffer, start, end)
             session.notice(code, message, severity, more)

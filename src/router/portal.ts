@@ -17,6 +17,8 @@ export interface PreparedStatement {
   /** Made by SQL's PREPARE. */
   readonly fromSql: boolean
   description: StatementDescription | undefined
+  /** It must give no other columns: it has a name, or the client has been told of them. What is read anew each time may. */
+  isPromised: boolean
   /** The columns that it gave when it ran, where nobody has asked the shell for them. */
   ran: { readonly version: number; readonly fields: readonly FieldDescription[] } | undefined
 }

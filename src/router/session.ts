@@ -227,8 +227,12 @@ export class Session implements ClientSession {
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
-    const { transaction, database, user, pid, laneGroup, noteSequence, sessions } = this
-    return { text, sessionPid: pid, sessions, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence }
+    const { transaction, database, user, pid, laneGroup, noteSequence, sessions, refreshSchema } = this
+    return { text, sessionPid: pid, sessions, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
+  }
+
+  private readonly refreshSchema = async (): Promise<void> => {
+    await this.services.store.refresh(this.database)
   }
 
   private readonly sessions = () => [...this.services.clients.values()].map((client) => client.activity())
@@ -314,6 +318,8 @@ export class Session implements ClientSession {
   private async messageFailed(error: unknown): Promise<void> {
     if (error instanceof SqlError && error.fields.severity === 'FATAL') throw error
     await this.reportError(error)
+    // What was kept on that connection alone (temporary tables, locks, LISTEN) is gone: the session cannot go on as if it were not.
+    if (this.transaction.hasLostPinned) throw new SqlError('57P01', 'terminating connection: what the session kept on the catalog server is lost')
   }
 
   private async functionCall({ payload }: ClientMessage): Promise<void> {

@@ -80,7 +80,7 @@ function pointRead(template: Template, shape: LiteralFree, session: Session, con
   const { plan } = template
   const sink = session.newSink(true)
   sink.knownDescription = template.description
-  const args = template.arguments(shape.literals, sink.knownDescription !== undefined)
+  const args = template.arguments(shape.literals, sink.knownDescription?.fields)
   let started = false
   const end = new Promise<string | undefined>((resolve, reject) => {
     started = startPointRead(plan, args, sink, context, (tag, failure) => {

@@ -14,6 +14,7 @@ import type { Arguments } from '../executor/context.ts'
 import { planStatement } from '../planner/plan-statement.ts'
 import type { InsertRowsPlan, KeySource, LeafText, OneShardPlan } from '../planner/plan.ts'
 import type { NameContext } from '../planner/resolve.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
 import type { AnyNode } from '../sql/ast.ts'
 import { isTree, walk } from '../sql/ast.ts'
 import type { LiteralClass, LiteralFree } from '../sql/literal-free.ts'
@@ -57,9 +58,9 @@ export class Template {
   }
 
   /** For the plan as it is: its parameters with the literals' values. */
-  arguments(literals: readonly string[], isDescribed: boolean): Arguments {
+  arguments(literals: readonly string[], promised: readonly FieldDescription[] | undefined): Arguments {
     const values = literals.map((literal) => Buffer.from(literalValue(literal)))
-    return { types: this.types, bind: { parameterFormats: [], values, resultFormats: [] }, keep: true, portal: '', rowsMax: 0, isDescribed }
+    return { types: this.types, bind: { parameterFormats: [], values, resultFormats: [] }, keep: true, portal: '', rowsMax: 0, isDescribed: promised !== undefined, promised }
   }
 
   private filled(template: string, literals: readonly string[]): string {

@@ -9,10 +9,11 @@ import type { Clock } from '../base/clock.ts'
 import { flushAtEndOfTurn } from '../base/end-of-turn.ts'
 import { connectionLost, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
-import { readError } from '../protocol/error-fields.ts'
+import { readServerError } from './server-error.ts'
 import { FrameReader } from '../protocol/frame-reader.ts'
 import { MessageWriter } from '../protocol/message-writer.ts'
 import { Backend } from '../protocol/message-types.ts'
+import type { FieldDescription } from '../protocol/row-description.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { md5Password, ScramClient } from './authentication.ts'
 import type { Exchange } from './exchange.ts'
@@ -31,12 +32,19 @@ export interface RequestWriter {
   write(writer: MessageWriter): void
 }
 
+/** A statement that a connection holds. */
+export interface PreparedOnServer {
+  readonly name: string
+  /** Of its rows, once the server has told: while it holds the statement it gives no others (PostgreSQL fails instead). */
+  columns: readonly FieldDescription[] | undefined
+}
+
 export class Connection {
   readonly server: ServerAddress
   /** Values that the server reports (ParameterStatus). */
   readonly reported = new Map<string, string>()
-  /** Statements prepared here: key of the statement -> its name. Oldest first. */
-  readonly prepared = new Map<string, string>()
+  /** Statements prepared here, by their keys. Oldest first. */
+  readonly prepared = new Map<string, PreparedOnServer>()
   /** The settings applied here, as SET statements by name; undefined when that is not known. */
   settings: ReadonlyMap<string, string> | undefined = new Map()
   backendPid = 0
@@ -116,6 +124,11 @@ export class Connection {
   /** True when the server is at work on this exchange, or just about to be. */
   isAtWorkOn(exchange: Exchange): boolean {
     return this.queue[this.head] === exchange
+  }
+
+  /** Those whose turn has not come leave, if they can: the one before them takes long. */
+  letWaitingLeave(): void {
+    for (const exchange of this.queue.slice(this.head + 1)) exchange?.leave?.()
   }
 
   /** Queues a request. `request` puts its frames into the writer; they must end with exactly one Sync or Query. */
@@ -245,7 +258,7 @@ export class Connection {
     const exchange = this.queue[this.head]
     if (exchange === undefined) {
       // Outside any exchange a server speaks only to say goodbye (shutdown, terminated by an administrator).
-      if (type === Backend.errorResponse) this.fail(readError(buffer, start, end).message)
+      if (type === Backend.errorResponse) this.fail(readServerError(buffer, start, end).message)
       return
     }
     if (type !== Backend.readyForQuery) {
@@ -303,7 +316,7 @@ class StartUp implements Exchange {
 
   onFrame(type: number, buffer: Buffer, start: number, end: number): void {
     if (type === Backend.errorResponse) {
-      this.error = readError(buffer, start, end)
+      this.error = readServerError(buffer, start, end)
       this.done(this.error)
     } else if (type === Backend.authentication) {
       try {

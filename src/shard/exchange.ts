@@ -11,6 +11,8 @@ export interface Exchange {
   onFrame(type: number, buffer: Buffer, start: number, end: number): void
   /** The answer is complete; `status` is 'I' (idle), 'T' (in a transaction) or 'E' (in a failed one), as a byte. */
   onReady(status: number): void
+  /** It need not wait any longer for its turn; its request stays in the queue, and nobody wants the answer. */
+  leave?(): void
   /** The connection broke before the answer was complete. What the server did with the request is not known. */
   onLost(error: SqlError): void
 }

@@ -1,6 +1,6 @@
 /** Whole answers, for the router's own questions to a server. What clients ask streams instead. */
 import { SqlError } from '../base/errors.ts'
-import { readError } from '../protocol/error-fields.ts'
+import { readServerError } from './server-error.ts'
 import { Backend } from '../protocol/message-types.ts'
 import { readDataRow } from '../protocol/row-description.ts'
 import type { Connection } from './connection.ts'
@@ -34,7 +34,7 @@ export class CollectExchange implements Exchange {
     } else if (type === Backend.commandComplete) {
       this.tag = buffer.toString('utf8', start, end - 1)
     } else if (type === Backend.errorResponse) {
-      this.error ??= readError(buffer, start, end)
+      this.error ??= readServerError(buffer, start, end)
     } else this.onOther?.(type, buffer, start, end)
   }
 

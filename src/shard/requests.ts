@@ -1,7 +1,8 @@
 /** The frames that the router sends to servers. */
 import type { MessageWriter } from '../protocol/message-writer.ts'
+import type { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, PreparedOnServer } from './connection.ts'
 
 export interface BindValues {
   readonly parameterFormats: readonly number[]
@@ -64,7 +65,7 @@ export function statementKey(version: number, text: string, types: readonly numb
 }
 
 /**
- * Writes a Parse when this connection does not hold the statement yet, and gives the statement's name.
+ * Writes a Parse when this connection does not hold the statement yet, and gives what it holds.
  *
  * Another version of the schema makes another statement: PostgreSQL refuses one whose columns have changed.
  * A Parse that fails makes the caller call `forgetStatement`, since the name then does not exist on the server.
@@ -75,7 +76,7 @@ export function ensurePrepared(
   key: string,
   text: string,
   types: readonly number[],
-): { name: string; isNew: boolean } {
+): { prepared: PreparedOnServer; isNew: boolean } {
   const known = connection.prepared.get(key)
   if (known !== undefined) {
     // Which are old matters once the list is half full.
@@ -83,23 +84,28 @@ export function ensurePrepared(
       connection.prepared.delete(key)
       connection.prepared.set(key, known)
     }
-    return { name: known, isNew: false }
+    return { prepared: known, isNew: false }
   }
   if (connection.prepared.size >= limits.preparedPerConnectionMax) {
     const [oldest] = connection.prepared
     if (oldest !== undefined) {
-      writeClose(writer, 'S', oldest[1])
+      writeClose(writer, 'S', oldest[1].name)
       connection.prepared.delete(oldest[0])
     }
   }
-  const name = connection.newStatementName()
-  connection.prepared.set(key, name)
-  writeParse(writer, name, text, types)
-  return { name, isNew: true }
+  const prepared = { name: connection.newStatementName(), columns: undefined }
+  connection.prepared.set(key, prepared)
+  writeParse(writer, prepared.name, text, types)
+  return { prepared, isNew: true }
+}
+
+/** The statement gave other columns when the server prepared it: it has to be prepared anew. */
+export function isOutdatedStatement(error: SqlError): boolean {
+  return error.code === '0A000' && error.fields.routine === 'RevalidateCachedQuery'
 }
 
 export function forgetStatement(connection: Connection, name: string): void {
   for (const [key, value] of connection.prepared) {
-    if (value === name) connection.prepared.delete(key)
+    if (value.name === name) connection.prepared.delete(key)
   }
 }

@@ -3,8 +3,8 @@
  *
  * A connection is a queue of exchanges, so the requests of several clients can be under way on one at once: they go out in one
  * write, wake the server once, and their answers come back in order. The price is that each waits for those before it.
- * Hence only statements that end at once may use a lane, a lane that has not answered for a while gets no more of them, and
- * who finds no lane takes a connection of its own. All sessions of a lane have the same role, database and settings.
+ * Hence only statements that end at once may use a lane, a lane that has not answered for a while gets no more of them, those
+ * that wait on it then leave it, and who finds no lane takes a connection of its own. All sessions of a lane have the same role, database and settings.
  */
 import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
@@ -24,6 +24,8 @@ export class LaneGroup {
   private readonly lanes: Lanes
   private connections: Connection[] = []
   private opening = 0
+  /** As it was when the lanes were last looked at. */
+  private readonly progress = new WeakMap<Connection, number>()
   isClosed = false
 
   constructor(lanes: Lanes, server: ServerAddress, database: string, user: string, settings: Settings) {
@@ -57,7 +59,22 @@ export class LaneGroup {
     if (best === undefined || best.pendingExchanges >= limits.laneDepthWanted) this.lanes.grow(this)
     if (best === undefined || best.pendingExchanges === 0) return best
     if (best.pendingExchanges >= limits.laneDepthMax) return undefined
-    return this.lanes.now() - best.progressAt > limits.laneStallMsMax ? undefined : best
+    if (this.lanes.now() - best.progressAt > limits.laneStallMsMax) return undefined
+    this.lanes.watch()
+    return best
+  }
+
+  /** Who waits behind a statement that turns out to take long (for a lock, say) goes on without it. True if others wait still. */
+  freeWaiting(): boolean {
+    let waiting = false
+    for (const connection of this.connections) {
+      if (connection.isLost || connection.pendingExchanges < 2) continue
+      // Seen twice without progress: a router that was busy itself has read the answers in between.
+      if (this.progress.get(connection) === connection.progressAt) connection.letWaitingLeave()
+      else waiting = true
+      this.progress.set(connection, connection.progressAt)
+    }
+    return waiting
   }
 
   async open(pool: Pool): Promise<void> {
@@ -90,6 +107,7 @@ export class Lanes {
   /** Least recently asked for first. */
   private readonly groups = new Map<string, LaneGroup>()
   private readonly keys = new WeakMap<Settings, string>()
+  private stopWatch: (() => void) | undefined
 
   constructor(pool: Pool, clock: Clock, log: Logger) {
     this.pool = pool
@@ -99,6 +117,16 @@ export class Lanes {
 
   now(): number {
     return this.clock.now()
+  }
+
+  /** Looks after those that wait on a lane, as long as some do. */
+  watch(): void {
+    this.stopWatch ??= this.clock.after(limits.laneWaitMsMax, () => {
+      this.stopWatch = undefined
+      let waiting = false
+      for (const group of this.groups.values()) waiting = group.freeWaiting() || waiting
+      if (waiting) this.watch()
+    })
   }
 
   group(server: ServerAddress, database: string, user: string, settings: Settings): LaneGroup {
@@ -137,6 +165,7 @@ export class Lanes {
   }
 
   close(): void {
+    this.stopWatch?.()
     for (const group of this.groups.values()) group.close(this.pool)
     this.groups.clear()
   }

@@ -13,7 +13,6 @@ import { SqlError } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Connection } from '../shard/connection.ts'
-import type { Exchange } from '../shard/exchange.ts'
 import { txIdle } from '../shard/exchange.ts'
 import type { Pool } from '../shard/pool.ts'
 import { query } from '../shard/query.ts'
@@ -50,11 +49,10 @@ export interface Lease {
   readonly participant: Participant | undefined
 }
 
+/** What runs for a session on a connection that others use too. */
 export interface SharedUse {
-  readonly connection: Connection
-  readonly exchange: Exchange
-  /** By this session; a cancel request may also hit what another one runs there. */
-  isCancelled: boolean
+  /** Ends it, and nothing of the others. */
+  cancel(): void
 }
 
 /** What BEGIN or SET TRANSACTION asked for; undefined where it said nothing. */
@@ -130,6 +128,11 @@ export class Transaction {
     this.journal = []
     this.settingsAtBegin = this.settings
     this.addModes(modes)
+  }
+
+  /** What the session kept on the catalog is gone with the connection to it. */
+  get hasLostPinned(): boolean {
+    return this.pinned?.isLost === true
   }
 
   /** Whether a write would be refused now. */
@@ -292,12 +295,7 @@ export class Transaction {
 
   /** Cancels what runs now on any server. */
   cancel(): void {
-    const { sharedUse } = this
-    if (sharedUse !== undefined) {
-      // Before its turn there is nothing to cancel that is this session's; the request is repeated until then.
-      sharedUse.isCancelled = sharedUse.connection.isAtWorkOn(sharedUse.exchange)
-      if (sharedUse.isCancelled) void sharedUse.connection.cancel()
-    }
+    this.sharedUse?.cancel()
     for (const connection of this.inUse) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 
