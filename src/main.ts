@@ -4,15 +4,16 @@ import { parseArgs } from 'node:util'
 import { realClock } from './base/clock.ts'
 import { startDev } from './cli/dev.ts'
 import { printStatus } from './cli/status.ts'
-import { parseCatalogUrl, parseShard } from './cli/catalog-url.ts'
+import { checkRedisUrl, parseCatalogUrl, parseShard } from './cli/catalog-url.ts'
 import { bootstrap } from './coordination/bootstrap.ts'
 import { consoleLogger } from './observability/logger.ts'
 import { Router } from './router/router.ts'
 
 const usage = `pgherd dev      [--shards 2] [--replicas 1] [--port 6432] [--data-dir .pgherd] [--pg-bin DIR]
                 a whole cluster on this machine
-pgherd router   --catalog postgres://USER[:PASSWORD]@HOST:PORT [--host 127.0.0.1] [--port 6432]
-                a router alone, for servers that exist
+pgherd router   --catalog postgres://USER[:PASSWORD]@HOST:PORT [--redis redis://[USER:PASSWORD@]HOST:PORT]
+                [--host 127.0.0.1] [--port 6432]
+                a router alone, for servers that exist; several share their locks in Redis
 pgherd init     --catalog URL --shard HOST:PORT[,REPLICA:PORT...] [--shard ...]
                 makes a cluster of servers that exist; may be repeated
 pgherd status   [--port 6432] [--json]
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
       'data-dir': { type: 'string', default: '.pgherd' },
       'pg-bin': { type: 'string' },
       catalog: { type: 'string' },
+      redis: { type: 'string' },
       shard: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
@@ -56,7 +58,8 @@ async function main(): Promise<void> {
   } else if (command === 'router') {
     if (values.catalog === undefined) throw new Error('router needs --catalog')
     const { catalog, credentials } = parseCatalogUrl(values.catalog)
-    const router = await Router.start({ catalog, credentials, host, port, clock: realClock, log })
+    const redis = values.redis === undefined ? undefined : checkRedisUrl(values.redis)
+    const router = await Router.start({ catalog, credentials, redis, host, port, clock: realClock, log })
     ready = true
     process.stdout.write(`pgherd is ready: psql -h ${host} -p ${router.port}\n`)
     stopOnSignal(() => router.stop())

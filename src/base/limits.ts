@@ -59,6 +59,13 @@ export const limits = {
   /** A schema change holds a part of a table's locks on a shard for so long: well below PostgreSQL's deadlock_timeout. */
   changeLockMsMax: 200,
   recoveryLockMsMax: 1_000,
+  /** A lock whose holder has not renewed it for so long is free; it is renewed three times in this time. */
+  leaseMs: 3_000,
+  /** A router that waits for a lock of the control plane tries so often. */
+  lockTryEveryMs: 500,
+  /** Redis is away when it has not answered by then. */
+  redisAnswerMsMax: 1_000,
+  redisRetryMs: 200,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,
   /** Committed decisions are kept this long after nobody can ask for them any more. */

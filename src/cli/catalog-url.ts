@@ -11,6 +11,12 @@ export function parseCatalogUrl(text: string): { catalog: ServerAddress; credent
   return { catalog: catalogAddress(url.hostname, Number(url.port || 5432)), credentials: { user, password } }
 }
 
+/** As ioredis reads it: redis://user:password@host:port/database, rediss:// with TLS. */
+export function checkRedisUrl(text: string): string {
+  if (!/^rediss?:$/.test(new URL(text).protocol)) throw new Error('--redis must be a redis:// URL')
+  return text
+}
+
 /** A shard's servers, its primary first: host:port[,host:port...] */
 export function parseShard(text: string, index: number): ShardServers {
   const [primary, ...replicas] = text.split(',').map((part) => {

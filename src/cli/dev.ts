@@ -42,7 +42,7 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
     goOn()
     await bootstrap(catalog, shards, credentials, clock)
     goOn()
-    const router = await Router.start({ catalog, credentials, host: options.host, port: options.port, clock, log })
+    const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host: options.host, port: options.port, clock, log })
     const stop = async () => {
       await router.stop()
       await cluster.stop()

@@ -4,6 +4,9 @@
  * No transaction can hold them. What is about to be done is written down first (pgherd.database_change), and one step decides:
  * a new database is there once the catalog's has pgherd's tables, an old one is gone once the catalog's is. What was left
  * before that step is undone, and after it finished, by any router that finds it without its advisory lock.
+ *
+ * Recovery looks for such as one router's duty (duty.ts), and what it does about one is fenced: before a database is dropped the
+ * catalog says that its locks are still this router's, and the note of the change goes in a transaction that an old fence ends.
  */
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
@@ -13,6 +16,8 @@ import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { Logger } from '../observability/logger.ts'
 import { adminClient, withAdmin } from './admin-client.ts'
 import { clusterDatabase } from './catalog-store.ts'
+import { checkFence, fenced, isStaleFence } from './fences.ts'
+import type { Lease } from './locks.ts'
 import { prepareDatabase } from './prepare-database.ts'
 
 export interface DatabaseServers {
@@ -65,14 +70,17 @@ export async function dropDatabase(name: string, statement: () => Promise<unknow
   })
 }
 
-/** Finishes what routers that died have left. */
-export async function recoverDatabases(servers: DatabaseServers): Promise<void> {
+/** Finishes what routers that died have left. Throws when the lease is another's by now; right without one by the advisory locks. */
+export async function recoverDatabases(servers: DatabaseServers, lease: Lease | undefined): Promise<void> {
   await withAdmin(servers.catalog, clusterDatabase, servers.credentials, async (client) => {
     const { rows } = await client.query<{ name: string }>('SELECT name FROM pgherd.database_change')
     for (const { name } of rows) {
       const { rows: locks } = await client.query<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${lockKey(name)}) AS mine`)
       if (locks[0]?.mine !== true) continue
-      await finishNoted(client, name, servers).catch((error: Error) => servers.log.warn(`database ${name}: ${error.message}`))
+      await finishNoted(client, name, servers, lease).catch((error: Error) => {
+        if (isStaleFence(error)) throw error
+        servers.log.warn(`database ${name}: ${error.message}`)
+      })
       await client.query(`SELECT pg_advisory_unlock(${lockKey(name)})`)
     }
   })
@@ -83,7 +91,7 @@ async function asChange(name: string, servers: DatabaseServers, work: (client: p
   const client = await adminClient(servers.catalog, clusterDatabase, servers.credentials)
   try {
     await client.query(`SELECT pg_advisory_lock(${lockKey(name)})`)
-    await finishNoted(client, name, servers)
+    await finishNoted(client, name, servers, undefined)
     await work(client)
   } finally {
     await client.end().catch(() => undefined)
@@ -100,22 +108,24 @@ async function forget(client: pg.Client, name: string): Promise<void> {
   await client.query('DELETE FROM pgherd.database_change WHERE name = $1', [name])
 }
 
-async function finishNoted(client: pg.Client, name: string, servers: DatabaseServers): Promise<void> {
+async function finishNoted(client: pg.Client, name: string, servers: DatabaseServers, lease: Lease | undefined): Promise<void> {
   const { rows } = await client.query<{ kind: Kind }>('SELECT kind FROM pgherd.database_change WHERE name = $1', [name])
-  if (rows[0] !== undefined) await finish(client, name, rows[0].kind, servers)
+  if (rows[0] !== undefined) await finish(client, name, rows[0].kind, servers, lease)
 }
 
 /** Undoes it or finishes it, whichever the step that decides says. */
-async function finish(client: pg.Client, name: string, kind: Kind, servers: DatabaseServers): Promise<void> {
+async function finish(client: pg.Client, name: string, kind: Kind, servers: DatabaseServers, lease?: Lease): Promise<void> {
   const { catalog, shards, credentials, log } = servers
   const stays = kind === 'create' ? await isPrepared(catalog, name, credentials) : await exists(catalog, name, credentials)
   if (!stays) {
     // The catalog's last when it is undone: while it is there, nobody else takes the name.
+    await checkFence(client, lease)
     await settleAll(shards.map((shard) => dropOn(shard, name, servers)))
+    await checkFence(client, lease)
     await dropOn(catalog, name, servers)
     log.info(`database ${name}: ${kind === 'create' ? 'undone' : 'dropped'} on all servers`)
   }
-  await forget(client, name)
+  await fenced(client, lease, () => forget(client, name))
 }
 
 async function exists(server: ServerAddress, name: string, credentials: Credentials): Promise<boolean> {

@@ -15,6 +15,8 @@ import type { ServerAddress } from '../catalog/server-address.ts'
 import { adminClient, withAdmin } from './admin-client.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import type { DatabaseServers } from './database-changes.ts'
+import { checkFence, fenced, isStaleFence } from './fences.ts'
+import type { Lease } from './locks.ts'
 
 /** `work` may make indexes whose names begin with the prefix that it is given. */
 export async function asIndexChange<T>(database: string, servers: DatabaseServers, work: (prefix: string) => Promise<T>): Promise<T> {
@@ -31,14 +33,17 @@ export async function asIndexChange<T>(database: string, servers: DatabaseServer
   }
 }
 
-/** Drops what builders that are gone have left. What open transactions keep from being dropped is left for the next time. */
-export async function recoverIndexChanges(servers: DatabaseServers): Promise<void> {
+/** Drops what builders that are gone have left, as one router's duty (duty.ts). What open transactions keep from being dropped is left for the next time. */
+export async function recoverIndexChanges(servers: DatabaseServers, lease: Lease | undefined): Promise<void> {
   await withAdmin(servers.catalog, clusterDatabase, servers.credentials, async (client) => {
     const { rows } = await client.query<{ id: string; database: string }>('SELECT id, database FROM pgherd.index_change ORDER BY id')
     for (const { id, database } of rows) {
       const { rows: locks } = await client.query<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${lockKey(id)}) AS mine`)
       if (locks[0]?.mine !== true) continue
-      await finish(client, id, database, servers).catch((error: Error) => servers.log.info(`index build ${id}: ${error.message}`))
+      await finish(client, id, database, servers, lease).catch((error: Error) => {
+        if (isStaleFence(error)) throw error
+        servers.log.info(`index build ${id}: ${error.message}`)
+      })
       await client.query(`SELECT pg_advisory_unlock(${lockKey(id)})`)
     }
   })
@@ -58,10 +63,11 @@ async function note(client: pg.Client, database: string): Promise<string> {
   return id
 }
 
-async function finish(client: pg.Client, id: string, database: string, servers: DatabaseServers): Promise<void> {
+async function finish(client: pg.Client, id: string, database: string, servers: DatabaseServers, lease?: Lease): Promise<void> {
+  await checkFence(client, lease)
   const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [database])
   if (rowCount !== 0) await settleAll([servers.catalog, ...servers.shards].map((server) => dropRest(server, prefixOf(id), database, servers)))
-  await client.query('DELETE FROM pgherd.index_change WHERE id = $1', [id])
+  await fenced(client, lease, () => client.query('DELETE FROM pgherd.index_change WHERE id = $1', [id]))
 }
 
 async function dropRest(server: ServerAddress, prefix: string, database: string, { credentials }: DatabaseServers): Promise<void> {

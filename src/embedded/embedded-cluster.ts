@@ -96,9 +96,9 @@ export class EmbeddedCluster {
     const redis = findRedis()
     if (redis !== undefined) {
       this.redis = new RedisServer(redis, await freePort())
-      this.redis.start()
     }
     await Promise.all([
+      this.redis?.start(),
       this.catalog.start().then(() => progress(`catalog on port ${this.catalog.port}`)),
       ...this.shards.map(async (shard, i) => {
         await shard.primary.start()

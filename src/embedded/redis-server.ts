@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import fs from 'node:fs'
+import net from 'node:net'
 import path from 'node:path'
 
 /** Redis from the system, when there is one: npm has no package that holds it. */
@@ -14,6 +15,8 @@ export function findRedis(): string | undefined {
   return undefined
 }
 
+const startMsMax = 10_000
+
 export class RedisServer {
   readonly port: number
   private readonly program: string
@@ -25,15 +28,45 @@ export class RedisServer {
   }
 
   /** Nothing is written to disk: locks are leases, and what they protect is fenced in the catalog. */
-  start(): void {
+  async start(): Promise<void> {
     const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
     this.child = spawn(this.program, args, { stdio: 'ignore', detached: true })
     this.child.once('error', () => (this.child = undefined))
+    const end = performance.now() + startMsMax
+    while (!(await this.answers())) {
+      if (!this.isRunning) throw new Error(`${this.program} ended at its start`)
+      if (performance.now() > end) throw new Error(`${this.program} does not accept connections`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid
+  }
+
+  private get isRunning(): boolean {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null
+  }
+
+  private answers(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = net.connect(this.port, '127.0.0.1')
+      const done = (isThere: boolean) => {
+        socket.destroy()
+        resolve(isThere)
+      }
+      socket.once('connect', () => done(true))
+      socket.once('error', () => done(false))
+    })
   }
 
   async stop(): Promise<void> {
     const child = this.child
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    if (child === undefined || !this.isRunning) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGTERM')
     await ended

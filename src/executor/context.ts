@@ -1,6 +1,7 @@
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
+import type { RouterFact } from '../planner/router-facts.ts'
 import type { Clock } from '../base/clock.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
 import type { BindValues } from '../shard/requests.ts'
@@ -25,8 +26,8 @@ export interface ExecutionContext {
   readonly text: string
   /** The number of the session, as its client knows it. */
   readonly sessionPid: number
-  /** All sessions of this router. */
-  sessions(): readonly SessionRow[]
+  /** What this router knows. */
+  routerRows(fact: RouterFact): Promise<readonly RouterRow[]>
   /** Asks the catalog for the newest schema: a server has shown that this session's is old. */
   refreshSchema(): Promise<void>
   /** The connections that this session may share with others for point reads. */
@@ -44,8 +45,8 @@ export interface PartReport {
   readonly milliseconds: number
 }
 
-/** A session of the router, by the columns of pgherd.sessions. */
-export type SessionRow = Readonly<Record<string, string | undefined>>
+/** By the columns of the view of schema pgherd that has the fact's name. */
+export type RouterRow = Readonly<Record<string, string | undefined>>
 
 /** The values of a statement's parameters, as the client bound them. */
 export interface Arguments {

@@ -8,7 +8,7 @@ import { query } from '../shard/query.ts'
 import { nextToken } from '../sql/scanner.ts'
 import { SourceText } from '../sql/source-text.ts'
 import { quoteLiteral } from '../base/quote.ts'
-import type { Arguments, ExecutionContext, SessionRow } from './context.ts'
+import type { Arguments, ExecutionContext, RouterRow } from './context.ts'
 import { noArguments, serverById } from './context.ts'
 import { encodeCopyLine } from './copy-format.ts'
 import { fetchQuery } from './query-fetch.ts'
@@ -96,8 +96,9 @@ async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: Execut
   const { relation } = fetch
   const source = fetch.source ?? `SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}`
   const text = `COPY (${source}) TO STDOUT`
+  const rows = fetch.ofRouter === undefined ? [] : await context.routerRows(fetch.ofRouter)
   return fillByCopy(lease, `pg_temp.${fetch.temporary}`, columns, async (input) => {
-    if (fetch.ofSessions === true) for (const row of context.sessions()) sendCopyData(input, copyLine(row, fetch.columns))
+    for (const row of rows) sendCopyData(input, copyLine(row, fetch.columns))
     await settleAll(
       fetch.shards.map((shard) =>
         runOnServer(serverById(context, shard), { text, markers: fetch.markers, writes: false }, noArguments, new CopySink(input), context),
@@ -106,7 +107,7 @@ async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: Execut
   })
 }
 
-const copyLine = (row: SessionRow, columns: readonly string[]) => encodeCopyLine(columns.map((column) => (row[column] === undefined ? undefined : Buffer.from(row[column]))))
+const copyLine = (row: RouterRow, columns: readonly string[]) => encodeCopyLine(columns.map((column) => (row[column] === undefined ? undefined : Buffer.from(row[column]))))
 
 /** `send` sends COPY data; when it fails, so does the COPY. Gives the number of rows. */
 export async function fillByCopy(lease: Lease, table: string, columns: string, send: (input: CopyInput) => Promise<unknown>): Promise<number> {

@@ -19,6 +19,7 @@ import type { RelationUse, StatementFacts } from './facts.ts'
 import { statementFacts } from './facts.ts'
 import type { NameContext } from './resolve.ts'
 import { systemRelationKey } from './resolve.ts'
+import { lockRows } from './router-facts.ts'
 import { sessionPidEdits, sessionView } from './session-facts.ts'
 import type { ShardFact } from './shard-facts.ts'
 import { factOf, overlaidRelation, replaceSizeCall, sizeCalls } from './shard-facts.ts'
@@ -62,14 +63,12 @@ function asOnePostgres(statement: Statement, facts: StatementFacts, context: Nam
   const calls = sizeCalls(node)
   const wanted = new Set<ShardFact>(calls.map((call) => call.fact))
   const edits = [...calls.flatMap((call) => replaceSizeCall(source, call)), ...(facts.catalogOnly.includes('pg_backend_pid') ? sessionPidEdits(source, node) : [])]
-  let readsSessions = false
   for (const [i, use] of facts.relations.entries()) {
     const view = isOfSystem(use, builtins) ? sessionView(use.rangeVar.relname ?? '') : undefined
     const fact = isOfSystem(use, builtins) ? factOf(use.rangeVar.relname ?? '', node) : undefined
-    if (view !== undefined) {
-      edits.push(...replaceRelation(source, use.rangeVar, view))
-      readsSessions = true
-    } else if (fact === undefined) edits.push(...hideEdits(source, use, i + 1, builtins))
+    if (view !== undefined) edits.push(...replaceRelation(source, use.rangeVar, view))
+    else if (isLocks(use, context)) edits.push(...replaceRelation(source, use.rangeVar, lockRows))
+    else if (fact === undefined) edits.push(...hideEdits(source, use, i + 1, builtins))
     else {
       const where = ownCondition('v', ownerColumn(use, builtins) ?? 'relnamespace')
       edits.push(...replaceRelation(source, use.rangeVar, overlaidRelation(fact, use.rangeVar.relname ?? '', facts.systemColumns, where)))
@@ -81,20 +80,27 @@ function asOnePostgres(statement: Statement, facts: StatementFacts, context: Nam
   const edited = new SourceText(source.edited(edits))
   const changed = { source: edited, node: parseOne(edited.text) }
   // Names have other places now; what the conditions call is of no account.
-  const { relations, tables } = statementFacts(changed.node, context)
+  const { relations, tables, routerFacts } = statementFacts(changed.node, context)
   const own = (use: RelationUse) => use.rangeVar.alias?.aliasname === ownAlias
-  return { statement: changed, facts: { ...facts, relations: relations.filter((use) => !own(use)), tables, shardFacts: [...wanted], readsSessions } }
+  return { statement: changed, facts: { ...facts, relations: relations.filter((use) => !own(use)), tables, shardFacts: [...wanted], routerFacts } }
 }
 
 function isOfSystem(use: RelationUse, builtins: Builtins): boolean {
   return use.resolved.kind === 'system' && !use.isTarget && systemRelationKey(use.rangeVar, builtins).startsWith('pg_catalog\0')
 }
 
-function isVirtual({ rangeVar, resolved, isTarget }: RelationUse, { searchPath, views }: NameContext): boolean {
-  if (resolved.kind === 'system' && !isTarget && rangeVar.schemaname !== 'information_schema' && views?.has(rangeVar.relname ?? '') === true) return true
-  if (rangeVar.relname !== 'shards') return false
+function isVirtual(use: RelationUse, context: NameContext): boolean {
+  const { rangeVar, resolved, isTarget } = use
+  if (resolved.kind === 'system' && !isTarget && rangeVar.schemaname !== 'information_schema' && context.views?.has(rangeVar.relname ?? '') === true) return true
+  return isPgherds('shards', use, context)
+}
+
+function isPgherds(name: string, { rangeVar, resolved }: RelationUse, { searchPath }: NameContext): boolean {
+  if (rangeVar.relname !== name) return false
   return rangeVar.schemaname === 'pgherd' || (rangeVar.schemaname === undefined && resolved.kind === 'unknown' && searchPath.includes('pgherd'))
 }
+
+const isLocks = (use: RelationUse, context: NameContext) => !use.isTarget && isPgherds('locks', use, context)
 
 /** pgherd.shards is not in the database: routers know it from the cluster's own. */
 function replaceByRows(statement: Statement, rangeVar: RangeVar, { snapshot, views }: NameContext): Edit[] {
@@ -121,6 +127,6 @@ function needsExpansion(definitions: readonly string[], context: NameContext): b
     const node: AnyNode = parseOne(definition)
     const facts = statementFacts(node, context)
     const { builtins } = context.snapshot
-    return facts.tables.length > 0 || facts.tableFunctions.length > 0 || sizeCalls(node).length > 0 || facts.relations.some((use) => ownerColumn(use, builtins) !== undefined || (isOfSystem(use, builtins) && sessionView(use.rangeVar.relname ?? '') !== undefined))
+    return facts.tables.length > 0 || facts.tableFunctions.length > 0 || sizeCalls(node).length > 0 || facts.relations.some((use) => ownerColumn(use, builtins) !== undefined || isLocks(use, context) || (isOfSystem(use, builtins) && sessionView(use.rangeVar.relname ?? '') !== undefined))
   })
 }

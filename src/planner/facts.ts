@@ -9,6 +9,8 @@ import type { AnyNode, RangeVar, Tree, WithClause } from '../sql/ast.ts'
 import { isRepetition, isTree, names } from '../sql/ast.ts'
 import type { NameContext, Resolved } from './resolve.ts'
 import { resolveName } from './resolve.ts'
+import type { RouterFact } from './router-facts.ts'
+import { routerFactOf } from './router-facts.ts'
 import type { ShardFact } from './shard-facts.ts'
 
 export interface RelationUse {
@@ -27,8 +29,8 @@ export interface StatementFacts {
   readonly catalogOnly: readonly string[]
   /** What only the shards can tell of their tables, to be fetched. */
   readonly shardFacts: readonly ShardFact[]
-  /** The router's sessions are to be fetched. */
-  readonly readsSessions: boolean
+  /** What is to be fetched of the router. */
+  readonly routerFacts: readonly RouterFact[]
   readonly functionNames: readonly string[]
   /** Calls that give the transaction's time. */
   readonly usesTime: boolean
@@ -59,6 +61,7 @@ class Collector {
   readonly functionNames = new Set<string>()
   readonly catalogOnly = new Set<string>()
   readonly tableFunctions = new Set<string>()
+  readonly routerFacts = new Set<RouterFact>()
   readonly parameters = new Set<number>()
   readonly systemColumns = new Set<string>()
   usesTime = false
@@ -132,6 +135,8 @@ class Collector {
     const name = parts.at(-1) ?? ''
     if (isWindow) this.windows = true
     this.functionNames.add(name)
+    const fact = parts[0] === 'pgherd' ? routerFactOf(name) : undefined
+    if (fact !== undefined) this.routerFacts.add(fact)
     const own = parts[0] === 'pg_catalog' ? undefined : snapshot.functions.get(name)
     for (const one of own ?? []) {
       if (one.volatility === 'v') this.volatile.add(name)
@@ -160,7 +165,7 @@ export function statementFacts(node: AnyNode, context: NameContext): StatementFa
     volatile: [...collector.volatile],
     catalogOnly: [...collector.catalogOnly],
     shardFacts: [],
-    readsSessions: false,
+    routerFacts: [...collector.routerFacts],
     usesTime: collector.usesTime,
     hiddenTime: collector.hiddenTime,
     aggregates: collector.aggregates,

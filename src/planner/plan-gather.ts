@@ -21,7 +21,7 @@ import { pinsSession } from './plan-select.ts'
 import type { NameContext } from './resolve.ts'
 import { pushDown } from './push-down.ts'
 import { hole, timeEdits } from './rewrite.ts'
-import { sessionsFetch } from './session-facts.ts'
+import { routerFetch } from './router-facts.ts'
 import { factFetch } from './shard-facts.ts'
 import { conjuncts, findTies } from './ties.ts'
 import { neverRun } from './unused-ctes.ts'
@@ -75,7 +75,7 @@ export function gatherSources(
   const text = statement.source.edited(edits)
   if (edits.length > 0) assertOnlyTablesChanged(statement.node, text.replaceAll('\x01', ''))
   const timed = facts.usesTime ? { pieces: statement.source.edited([...edits, ...timeEdits(statement, timeMark)]).split(hole) } : undefined
-  const fetches = [...byTable.values(), ...facts.shardFacts.map((fact) => factFetch(fact, context.snapshot)), ...(facts.readsSessions ? [sessionsFetch] : [])]
+  const fetches = [...byTable.values(), ...facts.shardFacts.map((fact) => factFetch(fact, context.snapshot)), ...facts.routerFacts.map(routerFetch)]
   return { fetches, text, timed, hiddenTime: facts.hiddenTime }
 }
 

@@ -23,7 +23,7 @@ export function planSelect(statement: Statement, facts: StatementFacts, context:
   const tables = facts.tables.filter((use) => use.relation.table !== undefined)
   const onShards = tables.filter((use) => use.relation.table?.kind !== 'reference')
   if (facts.modifyingCte && tables.some((use) => use.isTarget)) return planWritingSelect(statement, facts, context)
-  if (onShards.length === 0 && facts.readsSessions) return buildGather(statement, facts, context, 'the router knows its sessions')
+  if (onShards.length === 0 && facts.routerFacts.length > 0) return buildGather(statement, facts, context, `the router knows its ${facts.routerFacts.join(' and ')}`)
   if (onShards.length === 0 && facts.shardFacts.length > 0) return buildGather(statement, facts, context, 'the shards know their sizes and statistics')
   if (onShards.length === 0) return withoutShards(statement, facts, tables.length > 0)
   if (facts.systemColumns.includes('tableoid')) throw refuse('tableoid of a table on shards is not the table\'s own', 'Name the table as a constant.')
@@ -62,7 +62,7 @@ export function catalogPlan(statement: Statement, facts: StatementFacts, writes 
 
 /** Every table with rows is on one shard, or tied to one bucket. */
 export function oneShard(statement: Statement, facts: StatementFacts, context: NameContext): QueryPlan | undefined {
-  if (facts.catalogOnly.length > 0) return undefined
+  if (facts.catalogOnly.length > 0 || facts.routerFacts.length > 0) return undefined
   if (facts.relations.some((use) => use.resolved.kind !== 'relation' || use.resolved.relation.table === undefined)) return undefined
   // A WITH that writes a reference table here would change one of its copies.
   if (facts.tables.some((use) => use.isTarget && use.relation.table?.kind === 'reference')) return undefined
@@ -106,6 +106,7 @@ export function safeEverywhere(facts: StatementFacts): boolean {
   return (
     facts.volatile.length === 0 &&
     facts.catalogOnly.length === 0 &&
+    facts.routerFacts.length === 0 &&
     !facts.hiddenTime &&
     facts.relations.every((use) => use.resolved.kind === 'relation' && use.resolved.relation.table !== undefined)
   )

@@ -5,6 +5,7 @@
  * its text has a hole. So a plan can be cached, printed and compared.
  */
 import type { KeyType, Relation } from '../catalog/snapshot.ts'
+import type { RouterFact } from './router-facts.ts'
 
 /** Where the value of a key comes from. */
 export type KeySource =
@@ -142,8 +143,8 @@ export interface Fetch {
   readonly markers: readonly string[]
   /** A query that each shard answers in place of the table's rows. */
   readonly source?: string
-  /** The rows are the router's own: its clients' sessions. */
-  readonly ofSessions?: true
+  /** The rows are the router's own. */
+  readonly ofRouter?: RouterFact
 }
 
 /** A query that shards answer, whose rows come to the catalog in place of tables'. */

@@ -9,8 +9,6 @@ import type { AnyNode } from '../sql/ast.ts'
 import { names, walk } from '../sql/ast.ts'
 import { nameEnd, tokensWithDepth } from '../sql/scanner.ts'
 import type { Edit, SourceText } from '../sql/source-text.ts'
-import type { Relation } from '../catalog/snapshot.ts'
-import type { Fetch } from './plan.ts'
 
 export const sessionPidHole = 'pgherd.pg_backend_pid()'
 
@@ -39,21 +37,3 @@ export function sessionView(name: string): string | undefined {
   const view = Object.hasOwn(views, name) ? views[name] : undefined
   return view === undefined ? undefined : `(SELECT * FROM pgherd.${view}('pgherd_gsessions'))`
 }
-
-const columns = 'pid datname usename application_name client_addr client_port backend_start xact_start query_start state_change state query server_pid'.split(' ')
-
-/** The view of the shell that gives the rows their types. */
-const sessionsRelation: Relation = {
-  oid: 0,
-  schema: 'pgherd',
-  name: 'sessions',
-  relkind: 'v',
-  columns: columns.map((name, i) => ({ name, number: i + 1, typeOid: 25, type: 'text', baseType: 'text', collation: undefined, notNull: false, default: undefined, sequence: undefined, identity: '', generated: false })),
-  primaryKey: [],
-  viewDefinition: undefined,
-  view: undefined,
-  triggers: [],
-  table: undefined,
-}
-
-export const sessionsFetch: Fetch = { temporary: 'pgherd_gsessions', relation: sessionsRelation, columns, where: [], primaryKey: [], shards: [], markers: [], ofSessions: true }

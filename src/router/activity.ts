@@ -1,12 +1,12 @@
 /** A client's session as other sessions may see it, and reach it. */
 import { catalogId } from '../catalog/server-address.ts'
-import type { SessionRow } from '../executor/context.ts'
+import type { RouterRow } from '../executor/context.ts'
 import type { Transaction } from '../transaction/transaction.ts'
 
 export interface ClientSession {
   readonly user: string
   readonly database: string
-  activity(): SessionRow
+  activity(): RouterRow
   cancel(): void
   /** Ends the session, as an administrator's command. */
   terminate(): void
@@ -44,7 +44,7 @@ export class Activity {
   }
 
   /** The columns of pgherd.sessions that say what it does. */
-  row(isWorking: boolean, transaction: Transaction): SessionRow {
+  row(isWorking: boolean, transaction: Transaction): RouterRow {
     const idle = transaction.state !== 'block' ? 'idle' : transaction.failed ? 'idle in transaction (aborted)' : 'idle in transaction'
     const connection = transaction.pinned ?? transaction.participants.get(catalogId)?.connection
     return {

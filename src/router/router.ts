@@ -1,4 +1,5 @@
 /** A router: everything that serves clients, built from the address of a catalog. */
+import os from 'node:os'
 import type { Clock } from '../base/clock.ts'
 import { Garbage } from '../base/garbage.ts'
 import { limits } from '../base/limits.ts'
@@ -9,7 +10,13 @@ import { checkServers } from '../coordination/check-servers.ts'
 import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
 import { recoverDatabases } from '../coordination/database-changes.ts'
 import { recoverIndexChanges } from '../coordination/index-changes.ts'
+import { Duty } from '../coordination/duty.ts'
+import { CatalogFences } from '../coordination/fences.ts'
+import { LeasedLocks } from '../coordination/leased-locks.ts'
+import type { LeaseStore, Locks } from '../coordination/locks.ts'
 import { migrate } from '../coordination/migrate.ts'
+import { OwnLeaseStore } from '../coordination/own-lease-store.ts'
+import { RedisLeaseStore } from '../coordination/redis-lease-store.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -29,23 +36,30 @@ export interface RouterOptions {
   readonly credentials: Credentials
   readonly host: string
   readonly port: number
+  /** redis://[USER:PASSWORD@]HOST:PORT, where the locks are that routers share. */
+  readonly redis: string | undefined
   readonly clock: Clock
   readonly log: Logger
+}
+
+/** What a router does for the whole cluster. */
+interface ControlPlane {
+  readonly locks: Locks
+  readonly duties: readonly Duty[]
+  readonly stopDetector: () => void
 }
 
 export class Router {
   readonly port: number
   private readonly server: RouterServer
   private readonly services: Services
-  readonly recovery: Recovery
-  private readonly stopRecovery: () => void
+  private readonly control: ControlPlane
 
-  private constructor(port: number, server: RouterServer, services: Services, recovery: Recovery, stopRecovery: () => void) {
+  private constructor(port: number, server: RouterServer, services: Services, control: ControlPlane) {
     this.port = port
     this.server = server
     this.services = services
-    this.recovery = recovery
-    this.stopRecovery = stopRecovery
+    this.control = control
   }
 
   /** Throws when the catalog cannot be reached or the port is taken. */
@@ -62,32 +76,36 @@ export class Router {
     const pool = new Pool(clock, credentials)
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
-    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases }
-    const recovery = new Recovery([catalog, ...shards], credentials, commit)
+    const fences = new CatalogFences(catalog, credentials)
+    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences }
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
-    const recover = () =>
-      Promise.all([
-        recovery.run(),
-        recoverDatabases(databases).catch((error: Error) => log.debug(`databases: ${error.message}`)),
-        recoverIndexChanges(databases).catch((error: Error) => log.debug(`indexes: ${error.message}`)),
-      ])
-    await recover()
-    const stopRecovery = clock.every(limits.recoveryEveryMs, () => void recover())
+    const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, holder: `${os.hostname()}:${port}`, leaseMs: limits.leaseMs, clock, log })
+    const recovery = new Recovery([catalog, ...shards], credentials, fences, commit)
+    const duties = [
+      new Duty('recovery of transactions', limits.recoveryEveryMs, locks, clock, log, (lease) => recovery.run(lease)),
+      new Duty('recovery of databases', limits.recoveryEveryMs, locks, clock, log, (lease) => recoverDatabases(databases, lease)),
+      new Duty('recovery of index builds', limits.recoveryEveryMs, locks, clock, log, (lease) => recoverIndexChanges(databases, lease)),
+    ]
+    await Promise.all(duties.map((duty) => duty.turn()))
     const detector = new DeadlockDetector([catalog, ...shards], credentials, services.transactions, log)
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    return new Router(port, server, services, recovery, () => {
-      stopRecovery()
-      stopDetector()
-    })
+    return new Router(port, server, services, { locks, duties, stopDetector })
   }
 
   async stop(): Promise<void> {
-    this.stopRecovery()
+    this.control.stopDetector()
     await this.server.close()
-    await this.recovery.run().catch(() => undefined)
+    await Promise.all(this.control.duties.map((duty) => duty.stop()))
+    await this.control.locks.close()
     this.services.lanes.close()
     this.services.pool.close()
     await this.services.store.close()
   }
+}
+
+function leaseStore({ redis, clock, log }: RouterOptions, clusterId: string): Promise<LeaseStore> {
+  if (redis !== undefined) return RedisLeaseStore.open(redis, clusterId, log)
+  log.info('no Redis: locks are this router\'s own, so that others of the cluster may do its work again')
+  return Promise.resolve(new OwnLeaseStore(clock))
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Garbage } from '../base/garbage.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { DatabaseServers } from '../coordination/database-changes.ts'
+import type { CatalogFences } from '../coordination/fences.ts'
 import type { CatalogStore } from '../coordination/catalog-store.ts'
 import type { SequenceValues } from '../executor/sequence-values.ts'
 import type { ShellNames } from '../executor/shell-names.ts'
@@ -36,4 +37,5 @@ export interface Services {
   readonly credentials: Credentials
   readonly catalog: ServerAddress
   readonly databases: DatabaseServers
+  readonly fences: CatalogFences
 }

@@ -8,7 +8,8 @@
 import { asSqlError, SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
-import type { Arguments, ExecutionContext, SessionRow } from '../executor/context.ts'
+import type { RouterFact } from '../planner/router-facts.ts'
+import type { Arguments, ExecutionContext, RouterRow } from '../executor/context.ts'
 import { executePlan } from '../executor/execute-plan.ts'
 import { openSnapshots } from '../executor/open-snapshots.ts'
 import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
@@ -139,7 +140,7 @@ export class Session implements ClientSession {
     this.stream.close()
   }
 
-  activity(): SessionRow {
+  activity(): RouterRow {
     const { address, port } = this.options
     return {
       pid: String(this.pid),
@@ -227,15 +228,16 @@ export class Session implements ClientSession {
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
-    const { transaction, database, user, pid, laneGroup, noteSequence, sessions, refreshSchema } = this
-    return { text, sessionPid: pid, sessions, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
+    const { transaction, database, user, pid, laneGroup, noteSequence, routerRows, refreshSchema } = this
+    return { text, sessionPid: pid, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
   }
 
   private readonly refreshSchema = async (): Promise<void> => {
     await this.services.store.refresh(this.database)
   }
 
-  private readonly sessions = () => [...this.services.clients.values()].map((client) => client.activity())
+  private readonly routerRows = async (fact: RouterFact): Promise<readonly RouterRow[]> =>
+    fact === 'locks' ? this.services.fences.rows() : [...this.services.clients.values()].map((client) => client.activity())
 
   private readonly laneGroups = new Map<number, LaneGroup>()
   private laneSettings: Settings | undefined

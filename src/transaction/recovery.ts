@@ -1,5 +1,6 @@
 /**
- * Finishes what dead coordinators left prepared. Any router may do it, at any time, several at once.
+ * Finishes what dead coordinators left prepared. Any router may do it, at any time, several at once: the lock that a pass
+ * has (coordination/duty.ts) saves the work of many, and without Redis there is none.
  *
  * For each prepared transaction whose coordinator is gone: insert its id as 'aborted' at its decider. PostgreSQL's unique
  * index settles it. The insert waits for a decider still in flight; if it fails, the decider had committed: COMMIT
@@ -11,6 +12,9 @@ import { limits } from '../base/limits.ts'
 import { quoteLiteral } from '../base/quote.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
+import type { CatalogFences } from '../coordination/fences.ts'
+import { isStaleFence } from '../coordination/fences.ts'
+import type { Lease } from '../coordination/locks.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { CommitContext } from './commit.ts'
 
@@ -26,29 +30,36 @@ export class Recovery {
   private readonly servers: readonly ServerAddress[]
   private readonly credentials: Credentials
   private readonly context: CommitContext
+  private readonly fences: CatalogFences
   private readonly log: Logger
-  private running: Promise<void> | undefined
 
-  constructor(servers: readonly ServerAddress[], credentials: Credentials, context: CommitContext) {
+  constructor(servers: readonly ServerAddress[], credentials: Credentials, fences: CatalogFences, context: CommitContext) {
     this.servers = servers
     this.credentials = credentials
+    this.fences = fences
     this.context = context
     this.log = context.log
   }
 
-  /** One pass over all servers; calls while one runs share it. Servers that do not answer are left for the next. */
-  run(ageMs: number = limits.recoveryAgeMsMin): Promise<void> {
-    this.running ??= this.pass(ageMs).finally(() => (this.running = undefined))
-    return this.running
-  }
-
-  private async pass(ageMs: number): Promise<void> {
-    const found = await Promise.all(this.servers.map((server) => this.preparedOn(server, ageMs)))
+  /** One pass over all servers. Servers that do not answer are left for the next. Throws when the lease is another's by now. */
+  async run(lease: Lease | undefined): Promise<void> {
+    const found = await Promise.all(this.servers.map((server) => this.preparedOn(server, limits.recoveryAgeMsMin)))
+    const left = found.flatMap((list) => list ?? [])
+    if (left.length === 0) return
+    if (lease !== undefined) await this.assertNewest(lease)
     await Promise.all(
-      found.flatMap((list) => list ?? []).map((prepared) =>
-        this.finish(prepared).catch((error: Error) => this.log.warn(`recovery of ${prepared.name} on ${prepared.server.name}: ${error.message}`)),
+      left.map((prepared) =>
+        this.finish(prepared, lease).catch((error: Error) => this.log.warn(`recovery of ${prepared.name} on ${prepared.server.name}: ${error.message}`)),
       ),
     )
+  }
+
+  /** A catalog that does not answer keeps nobody from finishing what is on the shards: the decider's index makes it right. */
+  private async assertNewest(lease: Lease): Promise<void> {
+    await this.fences.check(lease).catch((error: Error) => {
+      if (isStaleFence(error)) throw error
+      this.log.debug(`recovery: fence not checked: ${error.message}`)
+    })
   }
 
   /** Undefined when the server does not answer. */
@@ -72,7 +83,8 @@ export class Recovery {
     }
   }
 
-  private async finish(prepared: Prepared): Promise<void> {
+  private async finish(prepared: Prepared, lease: Lease | undefined): Promise<void> {
+    lease?.lost.throwIfAborted()
     const decider = this.servers.find((server) => server.id === prepared.decider)
     if (decider === undefined) throw new Error(`its decider, server ${prepared.decider}, is not known`)
     const committed = await withAdmin(decider, prepared.database, this.credentials, (client) => outcome(client, prepared.id))

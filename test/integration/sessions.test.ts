@@ -36,6 +36,16 @@ describe('sessions', () => {
     expect(rows[0]).toEqual({ pid: client.processID })
   })
 
+  test('sessions are seen beside rows of a key', async () => {
+    const client = await connect(await createDatabase(inject('clusterPort'), 'sessions'))
+    await client.query('CREATE TABLE seen (id integer PRIMARY KEY)')
+    await client.query('INSERT INTO seen VALUES (1), (2)')
+    const { rows } = await client.query('SELECT a.pid, s.id FROM pg_stat_activity a, seen s WHERE s.id = 1 AND a.pid = $1', [client.processID])
+    expect(rows).toEqual([{ pid: client.processID, id: 1 }])
+    const all = await client.query('SELECT a.pid, s.id FROM pg_stat_activity a JOIN seen s ON a.pid > s.id WHERE a.pid = $1 ORDER BY s.id', [client.processID])
+    expect(all.rows.map(({ id }) => id)).toEqual([1, 2])
+  })
+
   test.each(['SELECT pg_sleep(60)', 'SELECT pg_sleep(60) FROM waits WHERE id = 1'])('%s is cancelled by its number', async (text) => {
     const database = await createDatabase(inject('clusterPort'), 'sessions')
     const [victim, other] = [await connect(database), await connect(database)]

@@ -56,7 +56,7 @@ export async function createIndexConcurrently(statement: Statement, session: Ses
   return asIndexChange(session.database, databases, async (prefix) => {
     const parts = await build(judged, prefix, session)
     // What an earlier build has left must not be taken for this one's. Nobody who was there before it ended is there any more.
-    await recoverIndexChanges(databases)
+    await recoverIndexChanges(databases, undefined)
     return changeGently(session, (change, waitMs) => finish(judged, parts, prefix, waitMs, statement, change))
   })
 }
