@@ -36,8 +36,8 @@ export interface RouterOptions {
   readonly credentials: Credentials
   readonly host: string
   readonly port: number
-  /** redis://[USER:PASSWORD@]HOST:PORT, where the locks are that routers share. */
-  readonly redis: string | undefined
+  /** redis://[USER:PASSWORD@]HOST:PORT, where the locks are that routers share. Without, they are this router's own. */
+  readonly redis?: string | undefined
   readonly clock: Clock
   readonly log: Logger
 }

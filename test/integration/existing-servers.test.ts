@@ -36,7 +36,7 @@ afterAll(async () => {
 
 const catalog = () => catalogAddress('127.0.0.1', servers[0]?.port ?? 0)
 const shards = () => servers.slice(1).map(({ port }, i) => ({ name: `shard${i + 1}`, primary: { host: '127.0.0.1', port }, replicas: [] }))
-const startRouter = () => Router.start({ catalog: catalog(), credentials, redis: undefined, host: '127.0.0.1', port: 0, clock: realClock, log })
+const startRouter = () => Router.start({ catalog: catalog(), credentials, host: '127.0.0.1', port: 0, clock: realClock, log })
 
 test('a router wants the catalog of a cluster', async () => {
   await expect(startRouter()).rejects.toThrow(/is not the catalog of a cluster: make it one with pgherd init/)

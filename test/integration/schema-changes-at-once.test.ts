@@ -47,7 +47,7 @@ describe('schema changes at once', () => {
   beforeAll(async () => {
     cluster = await startTestCluster({ shards: 2, replicas: 0 })
     const catalog = catalogAddress('127.0.0.1', cluster.running.cluster.catalog.port)
-    second = await Router.start({ catalog, credentials: { user: 'postgres' }, redis: undefined, host: '127.0.0.1', port: 0, clock: realClock, log: consoleLogger('quiet') })
+    second = await Router.start({ catalog, credentials: { user: 'postgres' }, host: '127.0.0.1', port: 0, clock: realClock, log: consoleLogger('quiet') })
   })
 
   afterAll(async () => {
