@@ -156,7 +156,7 @@ function makeTemplate(shape: LiteralFree, statement: Statement, context: NameCon
   const types = shape.classes.map((one) => typeOf[one])
   try {
     const node = parseOne(text)
-    if (!isSameBut(statement.node, node, shape.literals) || hasPosition(node)) return undefined
+    if (!isSameBut(statement.node, node, shape.literals) || isReadOtherwise(node)) return undefined
     const { plan, unknownNames } = planStatement({ ...statement, source: new SourceText(text), node }, { ...context, parameterTypes: types })
     if (unknownNames || (plan.kind !== 'one-shard' && plan.kind !== 'insert-rows')) return undefined
     return new Template(plan, types)
@@ -166,11 +166,15 @@ function makeTemplate(shape: LiteralFree, statement: Statement, context: NameCon
   }
 }
 
-/** ORDER BY 1 means the first column, and so do GROUP BY and DISTINCT ON: there a number is no value. */
-function hasPosition(node: AnyNode): boolean {
+/**
+ * A literal that means something else than a parameter with its value: ORDER BY 1 is the first column, and so in GROUP BY and
+ * DISTINCT ON; a cast to a type with a modifier reads a literal by it, and '5'::interval hour is five hours.
+ */
+function isReadOtherwise(node: AnyNode): boolean {
   let found = false
   walk(node, (tree, key) => {
     if (key === 'SortBy' && isTree(tree.node) && tree.node.ParamRef !== undefined) found = true
+    if (key === 'TypeCast' && isTree(tree.arg) && tree.arg.ParamRef !== undefined && isTree(tree.typeName) && tree.typeName.typmods !== undefined) found = true
     if ((key === 'groupClause' || key === 'distinctClause') && tree.ParamRef !== undefined) found = true
   })
   return found

@@ -114,6 +114,13 @@ DELETE FROM lit WHERE id = 15;
 DELETE FROM lit WHERE id = 16;
 DELETE FROM lit WHERE id = 17;
 DELETE FROM lit WHERE id = 17;
+-- A unit behind a cast says what the number in the string counts: a parameter would be read without it.
+SELECT CAST('5' AS interval hour) FROM lit WHERE id = 1;
+SELECT CAST('6' AS interval hour) FROM lit WHERE id = 2;
+SELECT CAST('7' AS interval hour) FROM lit WHERE id = 3;
+SELECT '1'::interval day, '12.345'::numeric(4, 1), 'abcdef'::char(3), 'abcdef'::varchar(2) FROM lit WHERE id = 1;
+SELECT '2'::interval day, '23.456'::numeric(4, 1), 'bcdefg'::char(3), 'bcdefg'::varchar(2) FROM lit WHERE id = 2;
+SELECT '3'::interval day, '34.567'::numeric(4, 1), 'cdefgh'::char(3), 'cdefgh'::varchar(2) FROM lit WHERE id = 3;
 BEGIN;
 SELECT name FROM lit WHERE id = 1;
 UPDATE lit SET name = 'in block', n = n + 9 WHERE id = 5 RETURNING name, n;
