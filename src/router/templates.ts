@@ -159,11 +159,21 @@ function makeTemplate(shape: LiteralFree, statement: Statement, context: NameCon
     if (!isSameBut(statement.node, node, shape.literals) || isReadOtherwise(node)) return undefined
     const { plan, unknownNames } = planStatement({ ...statement, source: new SourceText(text), node }, { ...context, parameterTypes: types })
     if (unknownNames || (plan.kind !== 'one-shard' && plan.kind !== 'insert-rows')) return undefined
-    return new Template(plan, types)
+    return namesEachOnce(plan, shape.literals.length) ? new Template(plan, types) : undefined
   } catch {
     // No statement with parameters there: then it is planned text by text.
     return undefined
   }
+}
+
+/**
+ * The plan's text holds each parameter once, and nothing else that looks like one: what a view or a schema's name brings in may
+ * hold "$1", which is no place for a literal.
+ */
+function namesEachOnce(plan: OneShardPlan | InsertRowsPlan, literals: number): boolean {
+  const texts = plan.kind === 'insert-rows' ? [...plan.rows.flatMap(({ values }) => values), plan.tail] : plan.text.pieces
+  const numbers = texts.flatMap((text) => [...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)))
+  return numbers.length === literals && new Set(numbers).size === literals && numbers.every((number) => number >= 1 && number <= literals)
 }
 
 /**

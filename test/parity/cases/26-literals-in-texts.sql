@@ -114,6 +114,15 @@ DELETE FROM lit WHERE id = 15;
 DELETE FROM lit WHERE id = 16;
 DELETE FROM lit WHERE id = 17;
 DELETE FROM lit WHERE id = 17;
+-- What a view brings into the text looks like a parameter and is none.
+CREATE VIEW lit_costs AS SELECT id, name, 'costs $1, or $2' AS price FROM lit;
+SELECT * FROM lit_costs WHERE id = 1 AND name <> 'x';
+SELECT * FROM lit_costs WHERE id = 2 AND name <> 'y';
+SELECT * FROM lit_costs WHERE id = 3 AND name <> 'z';
+UPDATE lit SET n = n + (SELECT length(price) FROM lit_costs c WHERE c.id = 1) WHERE id = 1 RETURNING n;
+UPDATE lit SET n = n + (SELECT length(price) FROM lit_costs c WHERE c.id = 2) WHERE id = 2 RETURNING n;
+UPDATE lit SET n = n + (SELECT length(price) FROM lit_costs c WHERE c.id = 3) WHERE id = 3 RETURNING n;
+DROP VIEW lit_costs;
 -- A unit behind a cast says what the number in the string counts: a parameter would be read without it.
 SELECT CAST('5' AS interval hour) FROM lit WHERE id = 1;
 SELECT CAST('6' AS interval hour) FROM lit WHERE id = 2;
