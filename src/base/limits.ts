@@ -53,8 +53,14 @@ export const limits = {
   /** Bytes of rows, in COPY's format, at which such a statement is sent with fewer rows. */
   insertBatchBytesMax: 1 * MiB,
   /** Prepared transactions of another router younger than this are taken to be in progress. */
-  recoveryAgeMsMin: 5_000,
-  recoveryEveryMs: 2_000,
+  recoveryAgeMsMin: 2_000,
+  recoveryEveryMs: 1_000,
+  /** How long a commit itself tries to finish what a broken connection left, before recovery has it and the client is told. */
+  finishMsMax: 5_000,
+  finishRetryMsMin: 20,
+  finishRetryMsMax: 500,
+  /** A server that the control plane asks is away when it has not answered by then. */
+  serverAnswerMsMax: 3_000,
   deadlockEveryMs: 1_000,
   /** A schema change holds a part of a table's locks on a shard for so long: well below PostgreSQL's deadlock_timeout. */
   changeLockMsMax: 200,
@@ -68,6 +74,10 @@ export const limits = {
   redisRetryMs: 200,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,
-  /** Committed decisions are kept this long after nobody can ask for them any more. */
+  /** Decisions are kept so long, and until nobody can ask for them any more; where a client knows the transaction's id, the longer time. */
   decisionKeepMs: 600_000,
+  askedDecisionKeepMs: 86_400_000,
+  forgetEveryMs: 60_000,
+  /** Decisions that one pass takes away from one database. */
+  forgetRowsMax: 10_000,
 } as const

@@ -1,8 +1,12 @@
 import pg from 'pg'
+import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 
-/** A connection of the control plane's own, outside the pool, as the router's role. The caller ends it. */
-export async function adminClient(server: ServerAddress, database: string, credentials: Credentials): Promise<pg.Client> {
+/**
+ * A connection of the control plane's own, outside the pool, as the router's role. The caller ends it. With `answerMsMax`, connecting and each query
+ * fail when they take longer.
+ */
+export async function adminClient(server: ServerAddress, database: string, credentials: Credentials, answerMsMax?: number): Promise<pg.Client> {
   const client = new pg.Client({
     host: server.host,
     port: server.port,
@@ -10,6 +14,8 @@ export async function adminClient(server: ServerAddress, database: string, crede
     ...(credentials.password === undefined ? {} : { password: credentials.password }),
     database,
     application_name: 'pgherd',
+    connectionTimeoutMillis: answerMsMax ?? limits.connectMsMax,
+    ...(answerMsMax === undefined ? {} : { query_timeout: answerMsMax }),
   })
   client.on('error', () => undefined) // what waits on the client is told; without a listener the process would end
   await client.connect()

@@ -54,7 +54,8 @@ export class Duty {
     await this.lease?.release()
   }
 
-  private get isHeld(): boolean {
+  /** This router has the lock. */
+  get isHeld(): boolean {
     return this.lease?.lost.aborted === false
   }
 

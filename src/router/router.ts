@@ -23,8 +23,10 @@ import type { Logger } from '../observability/logger.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
 import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
+import { forgetDecisions } from '../transaction/forget-decisions.ts'
 import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
+import { SqlTransactionServer } from '../transaction/sql-transaction-server.ts'
 import { KnownStatements } from './known-statements.ts'
 import { ParseCache } from './parse-cache.ts'
 import { TemplateStore } from './templates.ts'
@@ -46,7 +48,7 @@ export interface RouterOptions {
 interface ControlPlane {
   readonly locks: Locks
   readonly duties: readonly Duty[]
-  readonly stopDetector: () => void
+  readonly stopTimers: readonly (() => void)[]
 }
 
 export class Router {
@@ -74,14 +76,14 @@ export class Router {
     await checkServers([catalog, ...shards], credentials, (line) => log.warn(line))
     const store = new CatalogStore(catalog, id, servers, credentials, log)
     const pool = new Pool(clock, credentials)
-    const commit = { clusterId: id, clock, log, inFlight: new Set<string>() }
+    const commit = { clusterId: id, clock, log, inFlight: new Set<string>(), servers: [catalog, ...shards].map((server) => new SqlTransactionServer(server, credentials)) }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
     const fences = new CatalogFences(catalog, credentials)
     const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences }
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
     const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, holder: `${os.hostname()}:${port}`, leaseMs: limits.leaseMs, clock, log })
-    const recovery = new Recovery([catalog, ...shards], credentials, fences, commit)
+    const recovery = new Recovery(fences, commit)
     const duties = [
       new Duty('recovery of transactions', limits.recoveryEveryMs, locks, clock, log, (lease) => recovery.run(lease)),
       new Duty('recovery of databases', limits.recoveryEveryMs, locks, clock, log, (lease) => recoverDatabases(databases, lease)),
@@ -89,12 +91,14 @@ export class Router {
     ]
     await Promise.all(duties.map((duty) => duty.turn()))
     const detector = new DeadlockDetector([catalog, ...shards], credentials, services.transactions, log)
+    // Who recovers also clears up.
+    const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forgetDecisions(commit)))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    return new Router(port, server, services, { locks, duties, stopDetector })
+    return new Router(port, server, services, { locks, duties, stopTimers: [stopDetector, stopForgetting] })
   }
 
   async stop(): Promise<void> {
-    this.control.stopDetector()
+    for (const stopTimer of this.control.stopTimers) stopTimer()
     await this.server.close()
     await Promise.all(this.control.duties.map((duty) => duty.stop()))
     await this.control.locks.close()

@@ -4,13 +4,19 @@
  * One writer: its COMMIT decides. Several: all but one PREPARE TRANSACTION, in parallel; then the last one, the *decider*,
  * inserts the transaction's id into its table of decisions and commits, and that commit is the decision; then the others
  * COMMIT PREPARED. What a crash leaves prepared, recovery finishes by asking the decider (recovery.ts).
+ *
+ * One of those that prepare, the *gate holder*, also passes the gate (executor/commit-gate.ts has the other side) and is finished last, so
+ * that who holds the gates of all servers finds the transaction visible everywhere or nowhere. A transaction that wrote on one server and read
+ * on others passes the gate there: what it has read must not be missing from a snapshot that shows what it wrote.
  */
 import { SqlError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Logger } from '../observability/logger.ts'
-import { query } from '../shard/query.ts'
-import type { Participant } from './transaction.ts'
+import type { Branch, FinishVerb } from './branch.ts'
+import { preparedName } from './branch.ts'
+import type { Outcome, TransactionServer } from './transaction-server.ts'
 
 export interface CommitContext {
   readonly clusterId: string
@@ -18,98 +24,157 @@ export interface CommitContext {
   readonly log: Logger
   /** Ids of transactions that this router is committing now: recovery leaves them alone. */
   readonly inFlight: Set<string>
+  readonly servers: readonly TransactionServer[]
 }
 
-/** The name of a prepared transaction says whose it is and who decides: pgherd:<cluster>:<transaction>:<decider's server> */
-export function preparedName(clusterId: string, transaction: string, decider: number): string {
-  return `pgherd:${clusterId}:${transaction}:${decider}`
+export interface EndingTransaction {
+  readonly id: string
+  readonly database: string
+  /** Its client has asked for the id: what became of it is written down even where one COMMIT would do. */
+  readonly isAsked: boolean
+}
+
+/** A new id: it begins with the time, so that it tells its age. */
+export function newTransactionId(clock: Clock): string {
+  return clock.now().toString(16).padStart(12, '0') + clock.randomHex(9)
 }
 
 /** Throws when nothing was committed, and SqlError 08007 when that is not known. Connections end idle or lost. */
-export async function commitParticipants(participants: readonly Participant[], context: CommitContext): Promise<void> {
-  const writers = participants.filter((participant) => participant.wrote)
-  const readers = participants.filter((participant) => !participant.wrote)
-  if (writers.length > 1) await commitInTwoPhases(writers, context)
-  else if (writers[0] !== undefined) await commitAlone(writers[0])
-  await Promise.all(readers.map((reader) => (writers.length === 0 ? commitAlone(reader) : query(reader.connection, 'COMMIT').catch(() => reader.connection.close()))))
+export async function commitBranches(branches: readonly Branch[], transaction: EndingTransaction, context: CommitContext): Promise<void> {
+  const writers = branches.filter((branch) => branch.wrote)
+  const readers = branches.filter((branch) => !branch.wrote)
+  if (writers.length > 1) await commitInTwoPhases(writers, transaction, context)
+  else if (writers[0] !== undefined) await commitAlone(writers[0], branches.length > 1, transaction)
+  else return commitReaders(readers, transaction)
+  // Not before: rows that they have locked may protect what was written.
+  await Promise.all(readers.map((reader) => reader.end()))
 }
 
-async function commitAlone({ connection, server }: Participant): Promise<void> {
-  const { tag } = await query(connection, 'COMMIT').catch((error: SqlError) => {
-    throw error.code.startsWith('08') ? unknownOutcome(server.name) : error
+async function commitReaders([first, ...rest]: readonly Branch[], transaction: EndingTransaction): Promise<void> {
+  if (first === undefined) return
+  await commitAlone(first, false, transaction)
+  await Promise.all(rest.map((reader) => reader.end()))
+}
+
+async function commitAlone(branch: Branch, throughGate: boolean, { id, isAsked }: EndingTransaction): Promise<void> {
+  const decision = isAsked ? { id, others: [], isAsked } : undefined
+  await branch.commit({ throughGate, decision }).catch((error: SqlError) => {
+    throw isUnknown(error) ? unknownOutcome(branch) : error
   })
-  if (tag !== 'COMMIT') throw notCommitted(server.name, tag)
 }
 
-/** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error. */
-function notCommitted(server: string, tag: string): SqlError {
-  return new SqlError('40000', `the transaction was rolled back on ${server} (it answered ${tag})`)
+const isUnknown = (error: SqlError) => error.code.startsWith('08')
+
+function unknownOutcome({ server }: Branch): SqlError {
+  return new SqlError('08007', `the connection to ${server.name} broke while committing: the transaction is committed on all servers or on none`)
 }
 
-function unknownOutcome(server: string): SqlError {
-  return new SqlError('08007', `the connection to ${server} broke while committing: the transaction is committed on all servers or on none`)
-}
-
-async function commitInTwoPhases(writers: readonly Participant[], context: CommitContext): Promise<void> {
+async function commitInTwoPhases(writers: readonly Branch[], transaction: EndingTransaction, context: CommitContext): Promise<void> {
   const decider = chooseDecider(writers)
   const others = writers.filter((writer) => writer !== decider)
-  const id = context.clock.randomHex(12)
+  const { id } = transaction
   const name = preparedName(context.clusterId, id, decider.server.id)
+  const [gateHolder, ...rest] = others as [Branch, ...Branch[]]
+  const part = { name, transaction, context }
   context.inFlight.add(id)
   try {
-    await prepareAll(others, name) // an error here: nothing has been decided, roll back
-    await decide(decider, id, others, name) // from this line on it is committed
-    await finish(others, `COMMIT PREPARED '${name}'`, context) // recovery repeats what fails here
+    await prepareAll(others, gateHolder, part) // an error here: nothing has been decided, roll back
+    await decide(decider, others, part) // from this line on it is committed
+    const isFinished = await finishAll(rest, 'COMMIT', part)
+    if (isFinished) await finishAll([gateHolder], 'COMMIT', part) // recovery repeats what fails here, in the same order
   } finally {
     context.inFlight.delete(id)
   }
 }
 
+/** The part of the commit that all its steps know. */
+interface Part {
+  readonly name: string
+  readonly transaction: EndingTransaction
+  readonly context: CommitContext
+}
+
 /** What cannot be prepared must decide; else the catalog, else the first that wrote. */
-function chooseDecider(writers: readonly Participant[]): Participant {
+function chooseDecider(writers: readonly Branch[]): Branch {
   const unpreparable = writers.filter((writer) => writer.cannotPrepare)
   if (unpreparable.length > 1) {
     throw new SqlError('0A000', 'cannot commit: temporary tables or notifications on two servers, and writes on others', {
       hint: 'Use transactions of their own.',
     })
   }
-  return (unpreparable[0] ?? writers.find((writer) => writer.server.id === catalogId) ?? writers[0]) as Participant
+  return (unpreparable[0] ?? writers.find((writer) => writer.server.id === catalogId) ?? writers[0]) as Branch
 }
 
-async function prepareAll(others: readonly Participant[], name: string): Promise<void> {
-  const results = await Promise.allSettled(others.map(async ({ connection, server }) => {
-        const { tag } = await query(connection, `PREPARE TRANSACTION '${name}'`)
-        if (tag !== 'PREPARE TRANSACTION') throw notCommitted(server.name, tag)
-      }))
+async function prepareAll(others: readonly Branch[], gateHolder: Branch, part: Part): Promise<void> {
+  const results = await Promise.allSettled(others.map((other) => other.prepare(part.name, other === gateHolder)))
   const failure = results.find((result) => result.status === 'rejected')
   if (failure === undefined) return
-  await rollbackPrepared(others, name)
+  await rollbackAll(others, part)
   throw failure.reason as SqlError
 }
 
-async function decide(decider: Participant, id: string, others: readonly Participant[], name: string): Promise<void> {
+async function decide(decider: Branch, others: readonly Branch[], part: Part): Promise<void> {
+  const { id, isAsked } = part.transaction
   try {
-    await query(decider.connection, `SELECT pgherd.decide('${id}'); COMMIT`)
+    await decider.commit({ throughGate: false, decision: { id, others: others.map((other) => other.server.id), isAsked } })
   } catch (error) {
-    // A lost connection may have committed: only recovery can tell, by the decider's table.
-    if ((error as SqlError).code.startsWith('08')) throw unknownOutcome(decider.server.name)
-    await rollbackPrepared(others, name)
-    throw error
+    const outcome = isUnknown(error as SqlError) ? await askDecider(decider, part) : 'aborted'
+    if (outcome === 'committed') return
+    if (outcome === undefined) throw unknownOutcome(decider)
+    await rollbackAll(others, part)
+    throw (error as SqlError).code === uniqueViolation ? givenUp() : error
   }
 }
 
-async function rollbackPrepared(others: readonly Participant[], name: string): Promise<void> {
-  await Promise.all(others.map(({ connection }) => query(connection, `ROLLBACK PREPARED '${name}'`).catch(() => undefined)))
+const uniqueViolation = '23505'
+
+/** Recovery was there first: it took this router for dead. */
+const givenUp = () => new SqlError('40001', 'could not serialize access: the commit took so long that it was given up', { hint: 'Try the transaction again.' })
+
+/** The connection broke on the way to the decision: its server can say whether it has made it, and never makes it after it has said no. */
+async function askDecider(decider: Branch, { transaction, context }: Part): Promise<Outcome | undefined> {
+  const server = context.servers.find(({ id }) => id === decider.server.id)
+  const answer = await repeat(context, async () => server?.settle(transaction.database, transaction.id))
+  return answer?.outcome
+}
+
+async function rollbackAll(others: readonly Branch[], { name }: Part): Promise<void> {
+  await Promise.all(others.map((other) => other.finish(name, 'ROLLBACK').catch(() => undefined))) // recovery does what fails here
 }
 
 const alreadyFinished = '42704' // another router's recovery was there first
 
-async function finish(others: readonly Participant[], text: string, context: CommitContext): Promise<void> {
-  await Promise.all(
-    others.map(({ connection, server }) =>
-      query(connection, text).catch((error: SqlError) => {
-        if (error.code !== alreadyFinished) context.log.warn(`${text} on ${server.name} is left to recovery: ${error.message}`)
-      }),
-    ),
-  )
+/** False when some are left to recovery. The client is told after this, so that it finds what it wrote on every server. */
+async function finishAll(others: readonly Branch[], verb: FinishVerb, part: Part): Promise<boolean> {
+  const finished = await Promise.all(others.map((other) => finishOne(other, verb, part)))
+  return !finished.includes(false)
+}
+
+async function finishOne(other: Branch, verb: FinishVerb, { name, transaction, context }: Part): Promise<boolean> {
+  try {
+    await other.finish(name, verb)
+    return true
+  } catch (error) {
+    if ((error as SqlError).code === alreadyFinished) return true
+  }
+  const server = context.servers.find(({ id }) => id === other.server.id)
+  const isDone = await repeat(context, async () => {
+    await server?.finish(transaction.database, name, verb)
+    return server !== undefined
+  })
+  if (isDone !== true) context.log.warn(`${verb} PREPARED '${name}' on ${other.server.name} is left to recovery`)
+  return isDone === true
+}
+
+/** Tries until it succeeds or time is up; undefined then. */
+async function repeat<T>({ clock }: CommitContext, attempt: () => Promise<T>): Promise<T | undefined> {
+  const until = clock.now() + limits.finishMsMax
+  for (let pauseMs: number = limits.finishRetryMsMin; ; pauseMs = Math.min(2 * pauseMs, limits.finishRetryMsMax)) {
+    try {
+      return await attempt()
+    } catch {
+      if (clock.now() + pauseMs > until) return undefined
+    }
+    await clock.sleep(pauseMs)
+  }
 }

@@ -6,50 +6,47 @@
  * index settles it. The insert waits for a decider still in flight; if it fails, the decider had committed: COMMIT
  * PREPARED. If it succeeds, the decider can never commit any more: ROLLBACK PREPARED. Taking a living coordinator for a
  * dead one costs that transaction, never atomicity.
+ *
+ * The one that holds the gate (commit.ts) is committed last, once all others are known to be.
  */
-import type pg from 'pg'
+import { groupBy } from '../base/group-by.ts'
 import { limits } from '../base/limits.ts'
-import { quoteLiteral } from '../base/quote.ts'
-import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
-import { withAdmin } from '../coordination/admin-client.ts'
-import type { CatalogFences } from '../coordination/fences.ts'
 import { isStaleFence } from '../coordination/fences.ts'
 import type { Lease } from '../coordination/locks.ts'
-import type { Logger } from '../observability/logger.ts'
+import { preparedPrefix, readPreparedName } from './branch.ts'
 import type { CommitContext } from './commit.ts'
+import type { DecisionRow, PreparedTransaction, TransactionServer } from './transaction-server.ts'
 
-interface Prepared {
-  readonly server: ServerAddress
-  readonly name: string
-  readonly database: string
+interface Left extends PreparedTransaction {
+  readonly server: TransactionServer
   readonly id: string
   readonly decider: number
 }
 
-export class Recovery {
-  private readonly servers: readonly ServerAddress[]
-  private readonly credentials: Credentials
-  private readonly context: CommitContext
-  private readonly fences: CatalogFences
-  private readonly log: Logger
+/** Throws `staleFence` when the lease is another's by now. */
+export interface FenceCheck {
+  check(lease: Lease): Promise<void>
+}
 
-  constructor(servers: readonly ServerAddress[], credentials: Credentials, fences: CatalogFences, context: CommitContext) {
-    this.servers = servers
-    this.credentials = credentials
+export class Recovery {
+  private readonly fences: FenceCheck
+  private readonly context: CommitContext
+
+  constructor(fences: FenceCheck, context: CommitContext) {
     this.fences = fences
     this.context = context
-    this.log = context.log
   }
 
   /** One pass over all servers. Servers that do not answer are left for the next. Throws when the lease is another's by now. */
   async run(lease: Lease | undefined): Promise<void> {
-    const found = await Promise.all(this.servers.map((server) => this.preparedOn(server, limits.recoveryAgeMsMin)))
-    const left = found.flatMap((list) => list ?? [])
+    const { servers, log } = this.context
+    const left = (await Promise.all(servers.map((server) => this.leftOn(server)))).flat()
     if (left.length === 0) return
     if (lease !== undefined) await this.assertNewest(lease)
+    const transactions = [...groupBy(left, ({ name }) => name).values()]
     await Promise.all(
-      left.map((prepared) =>
-        this.finish(prepared, lease).catch((error: Error) => this.log.warn(`recovery of ${prepared.name} on ${prepared.server.name}: ${error.message}`)),
+      transactions.map((parts) =>
+        this.finish(parts, lease).catch((error: Error) => log.warn(`recovery of ${parts[0]?.name ?? ''}: ${error.message}`)),
       ),
     )
   }
@@ -58,56 +55,47 @@ export class Recovery {
   private async assertNewest(lease: Lease): Promise<void> {
     await this.fences.check(lease).catch((error: Error) => {
       if (isStaleFence(error)) throw error
-      this.log.debug(`recovery: fence not checked: ${error.message}`)
+      this.context.log.debug(`recovery: fence not checked: ${error.message}`)
     })
   }
 
-  /** Undefined when the server does not answer. */
-  private async preparedOn(server: ServerAddress, ageMs: number): Promise<Prepared[] | undefined> {
-    const prefix = `pgherd:${this.context.clusterId}:`
-    try {
-      const rows = await withAdmin(server, 'postgres', this.credentials, async (client) => {
-        const result = await client.query<{ gid: string; database: string }>(
-          `SELECT gid, database FROM pg_prepared_xacts WHERE starts_with(gid, $1) AND prepared < clock_timestamp() - $2 * interval '1 ms'`,
-          [prefix, ageMs],
-        )
-        return result.rows
-      })
-      return rows.flatMap(({ gid, database }) => {
-        const [id, decider] = gid.slice(prefix.length).split(':')
-        if (id === undefined || this.context.inFlight.has(id)) return []
-        return [{ server, name: gid, database, id, decider: Number(decider) }]
-      })
-    } catch {
-      return undefined
+  /** Empty when the server does not answer. */
+  private async leftOn(server: TransactionServer): Promise<Left[]> {
+    const { clusterId, inFlight } = this.context
+    const prepared = await server.prepared(preparedPrefix(clusterId), limits.recoveryAgeMsMin).catch((): [] => [])
+    return prepared.flatMap((one) => {
+      const read = readPreparedName(clusterId, one.name)
+      return read === undefined || inFlight.has(read.id) ? [] : [{ ...one, ...read, server }]
+    })
+  }
+
+  private async finish(parts: readonly Left[], lease: Lease | undefined): Promise<void> {
+    lease?.lost.throwIfAborted()
+    const [{ id, decider, database, name }] = parts as [Left, ...Left[]]
+    const decision = await this.server(decider).settle(database, id)
+    const verb = decision.outcome === 'committed' ? 'COMMIT' : 'ROLLBACK'
+    const finishOn = async (server: TransactionServer) => {
+      await server.finish(database, name, verb)
+      this.context.log.info(`recovery: ${verb} PREPARED of ${id} on ${server.name}`)
+    }
+    const gate = verb === 'COMMIT' ? decision.others?.[0] : undefined
+    const [last, first] = [parts.filter(({ server }) => server.id === gate), parts.filter(({ server }) => server.id !== gate)]
+    await Promise.all(first.map(({ server }) => finishOn(server)))
+    if (last.length > 0) await this.assertFinished(decision, name)
+    for (const { server } of last) await finishOn(server)
+  }
+
+  /** One that did not answer at first may have it still. */
+  private async assertFinished({ others = [] }: DecisionRow, name: string): Promise<void> {
+    for (const id of others.slice(1)) {
+      const prepared = await this.server(id).prepared(name, 0)
+      if (prepared.some((one) => one.name === name)) throw new Error(`${this.server(id).name} is to be finished first`)
     }
   }
 
-  private async finish(prepared: Prepared, lease: Lease | undefined): Promise<void> {
-    lease?.lost.throwIfAborted()
-    const decider = this.servers.find((server) => server.id === prepared.decider)
-    if (decider === undefined) throw new Error(`its decider, server ${prepared.decider}, is not known`)
-    const committed = await withAdmin(decider, prepared.database, this.credentials, (client) => outcome(client, prepared.id))
-    const verb = committed ? 'COMMIT' : 'ROLLBACK'
-    await withAdmin(prepared.server, prepared.database, this.credentials, (client) =>
-      client.query(`${verb} PREPARED ${quoteLiteral(prepared.name)}`),
-    ).catch((error: Error & { code?: string }) => {
-      if (error.code !== '42704') throw error // another router was there first
-    })
-    this.log.info(`recovery: ${verb} PREPARED of ${prepared.id} on ${prepared.server.name}`)
-  }
-}
-
-/** True when the transaction was committed; from then on, false means that it never can be. */
-async function outcome(client: pg.Client, id: string): Promise<boolean> {
-  // A decider that is still in flight may take its time: the next pass asks again, and others are not kept waiting.
-  await client.query(`SET lock_timeout = '${limits.recoveryLockMsMax}ms'`)
-  try {
-    await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ($1, 'aborted')`, [id])
-    return false
-  } catch (error) {
-    if ((error as { code?: string }).code !== '23505') throw error
-    const { rows } = await client.query<{ outcome: string }>('SELECT outcome FROM pgherd.decision WHERE id = $1', [id])
-    return rows[0]?.outcome === 'committed'
+  private server(id: number): TransactionServer {
+    const server = this.context.servers.find((candidate) => candidate.id === id)
+    if (server === undefined) throw new Error(`server ${id} is not known`)
+    return server
   }
 }

@@ -16,8 +16,9 @@ import type { Connection } from '../shard/connection.ts'
 import { txIdle } from '../shard/exchange.ts'
 import type { Pool } from '../shard/pool.ts'
 import { query } from '../shard/query.ts'
-import { commitParticipants } from './commit.ts'
+import { commitBranches, newTransactionId } from './commit.ts'
 import type { CommitContext } from './commit.ts'
+import { ServerBranch } from './server-branch.ts'
 import type { Settings } from './settings.ts'
 import { settingsChange } from './settings.ts'
 
@@ -71,6 +72,9 @@ let begun = 0
 export class Transaction {
   /** Grows with each transaction of this router: the youngest has the largest. */
   serial = 0
+  private ownId: string | undefined
+  /** The client has asked for the id. */
+  isAsked = false
   /** Chosen to end a deadlock: what it is told is 40P01. */
   isVictim = false
   state: TransactionState = 'none'
@@ -99,7 +103,7 @@ export class Transaction {
   /** A catalog connection that the session keeps: it holds its temporary tables, locks or LISTENs. */
   pinned: Connection | undefined
   private readonly pool: Pool
-  private readonly database: string
+  readonly database: string
   private readonly user: string
   private readonly commitContext: CommitContext
 
@@ -117,6 +121,8 @@ export class Transaction {
   begin(state: 'block' | 'implicit', modes: TransactionModes = defaultModes): void {
     this.state = state
     this.serial = ++begun
+    this.ownId = undefined
+    this.isAsked = false
     this.isVictim = false
     this.failed = false
     this.clock = undefined
@@ -128,6 +134,12 @@ export class Transaction {
     this.journal = []
     this.settingsAtBegin = this.settings
     this.addModes(modes)
+  }
+
+  /** Its name in the cluster; another in each transaction. */
+  get id(): string {
+    this.ownId ??= newTransactionId(this.commitContext.clock)
+    return this.ownId
   }
 
   /** What the session kept on the catalog is gone with the connection to it. */
@@ -266,9 +278,9 @@ export class Transaction {
 
   /** Commits on all participants, atomically. On an error nothing is committed and the transaction is over. */
   async commit(): Promise<void> {
-    const participants = [...this.participants.values()]
+    const branches = [...this.participants.values()].map((participant) => new ServerBranch(participant))
     try {
-      await commitParticipants(participants, this.commitContext)
+      await commitBranches(branches, this, this.commitContext)
       this.end(this.journal.some((entry) => entry.savepoint === undefined))
     } catch (error) {
       await this.rollback()

@@ -9,7 +9,7 @@ import { bootstrap, catalogAddress } from '../../src/coordination/bootstrap.ts'
 import { EmbeddedCluster } from '../../src/embedded/embedded-cluster.ts'
 import { findRedis } from '../../src/embedded/redis-server.ts'
 import type { RedisServer } from '../../src/embedded/redis-server.ts'
-import { preparedName } from '../../src/transaction/commit.ts'
+import { preparedName } from '../../src/transaction/branch.ts'
 import { Bank } from './support/bank.ts'
 import { DevProcess, makeDataDir } from './support/dev-process.ts'
 import { killAtOnce, processesIn, send } from './support/processes.ts'
@@ -18,7 +18,7 @@ import type { Server } from './support/servers.ts'
 import { until } from './support/until.ts'
 
 const duty = 'recovery of transactions'
-/** A prepared transaction must be 5 s old, and passes come every 2 s; the rest is for a busy machine. */
+/** A prepared transaction must be 2 s old, and passes come every second; the rest is for a busy machine. */
 const recoveredMsMax = 20_000
 /** From a holder's death until another has the lock: its lease, the next try, and a busy machine. */
 const takenOverMsMax = limits.leaseMs + limits.lockTryEveryMs + 1_500

@@ -6,14 +6,14 @@ import fs from 'node:fs'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { freePort } from '../../src/embedded/free-port.ts'
-import { preparedName } from '../../src/transaction/commit.ts'
+import { preparedName } from '../../src/transaction/branch.ts'
 import { DevProcess, devArguments, makeDataDir } from './support/dev-process.ts'
 import { ask, connect, preparedNames, readServers } from './support/servers.ts'
 import type { Server } from './support/servers.ts'
 import { killAtOnce, processesIn } from './support/processes.ts'
 import { until } from './support/until.ts'
 
-/** A prepared transaction must be 5 s old, and passes come every 2 s; the rest is for a busy machine. */
+/** A prepared transaction must be 2 s old, and passes come every second; the rest is for a busy machine. */
 const recoveredMsMax = 20_000
 
 describe('recovery of prepared transactions', () => {

@@ -17,8 +17,9 @@ import { RedisLeaseStore } from '../../src/coordination/redis-lease-store.ts'
 import { freePort } from '../../src/embedded/free-port.ts'
 import { findRedis, RedisServer } from '../../src/embedded/redis-server.ts'
 import { consoleLogger } from '../../src/observability/logger.ts'
-import { preparedName } from '../../src/transaction/commit.ts'
+import { preparedName } from '../../src/transaction/branch.ts'
 import { Recovery } from '../../src/transaction/recovery.ts'
+import { SqlTransactionServer } from '../../src/transaction/sql-transaction-server.ts'
 import { connect } from '../crash/support/servers.ts'
 import { until } from '../crash/support/until.ts'
 import { startPlainPostgres } from '../support/cluster.ts'
@@ -112,8 +113,8 @@ describe('an old fence', () => {
     await migrate(client, 'server')
     const name = preparedName('locks', '000000000000000000000001', 0)
     await client.query(`BEGIN; CREATE TABLE left_prepared (); PREPARE TRANSACTION '${name}'`)
-    const context = { clusterId: 'locks', clock: realClock, log, inFlight: new Set<string>() }
-    const recovery = new Recovery([address()], credentials, new CatalogFences(address(), credentials), context)
+    const context = { clusterId: 'locks', clock: realClock, log, inFlight: new Set<string>(), servers: [new SqlTransactionServer(address(), credentials)] }
+    const recovery = new Recovery(new CatalogFences(address(), credentials), context)
     const isLeft = async () => (await client.query('SELECT FROM pg_prepared_xacts WHERE gid = $1', [name])).rowCount === 1
     let refusal: unknown
     // It does not look at younger ones.

@@ -1,0 +1,49 @@
+/** A participant's part of the commit, in SQL on the participant's own connection. */
+import { SqlError } from '../base/errors.ts'
+import { query } from '../shard/query.ts'
+import type { Branch, CommitSteps, Decision, FinishVerb } from './branch.ts'
+import type { Participant } from './transaction.ts'
+
+export class ServerBranch implements Branch {
+  readonly server: Participant['server']
+  readonly wrote: boolean
+  readonly cannotPrepare: boolean
+  private readonly connection: Participant['connection']
+
+  constructor({ server, wrote, cannotPrepare, connection }: Participant) {
+    this.server = server
+    this.wrote = wrote
+    this.cannotPrepare = cannotPrepare
+    this.connection = connection
+  }
+
+  commit({ throughGate, decision }: CommitSteps): Promise<void> {
+    const before = [...(throughGate ? [passGate] : []), ...(decision === undefined ? [] : [decide(decision), onDisk])]
+    return this.must('COMMIT', before)
+  }
+
+  prepare(name: string, throughGate: boolean): Promise<void> {
+    return this.must('PREPARE TRANSACTION', throughGate ? [passGate] : [], ` '${name}'`)
+  }
+
+  async finish(name: string, verb: FinishVerb): Promise<void> {
+    await query(this.connection, `${verb} PREPARED '${name}'`)
+  }
+
+  async end(): Promise<void> {
+    await query(this.connection, 'COMMIT').catch(() => this.connection.close())
+  }
+
+  /** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error. */
+  private async must(command: string, before: readonly string[], rest = ''): Promise<void> {
+    const { tag } = await query(this.connection, [...before, command + rest].join('; '))
+    if (tag !== command) throw new SqlError('40000', `the transaction was rolled back on ${this.server.name} (it answered ${tag})`)
+  }
+}
+
+const passGate = 'SELECT pgherd.pass_gate()'
+
+const decide = ({ id, others, isAsked }: Decision) => `SELECT pgherd.decide('${id}', '{${others.join(',')}}', ${String(isAsked)})`
+
+/** Others act on a decision at once: it must not be lost with this server's memory, as synchronous_commit = off lets it be, or with this server. */
+const onDisk = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`

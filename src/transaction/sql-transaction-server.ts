@@ -1,0 +1,103 @@
+/** A server's prepared transactions and decisions, in SQL on connections of the control plane's own. */
+import type pg from 'pg'
+import { limits } from '../base/limits.ts'
+import { quoteLiteral } from '../base/quote.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { adminClient } from '../coordination/admin-client.ts'
+import type { FinishVerb } from './branch.ts'
+import type { DecisionRow, Outcome, PreparedTransaction, TransactionServer } from './transaction-server.ts'
+
+interface StoredDecision {
+  readonly id: string
+  readonly outcome: Outcome
+  readonly others: readonly number[] | null
+}
+
+export class SqlTransactionServer implements TransactionServer {
+  readonly id: number
+  readonly name: string
+  private readonly address: ServerAddress
+  private readonly credentials: Credentials
+
+  constructor(address: ServerAddress, credentials: Credentials) {
+    this.id = address.id
+    this.name = address.name
+    this.address = address
+    this.credentials = credentials
+  }
+
+  prepared(prefix: string, ageMs: number): Promise<readonly PreparedTransaction[]> {
+    return this.rows<PreparedTransaction>(
+      'postgres',
+      `SELECT gid AS name, database FROM pg_prepared_xacts WHERE starts_with(gid, $1) AND prepared <= clock_timestamp() - $2 * interval '1 ms'`,
+      [prefix, ageMs],
+    )
+  }
+
+  async databases(): Promise<readonly string[]> {
+    const rows = await this.rows<{ name: string }>('postgres', `SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate`)
+    return rows.map(({ name }) => name)
+  }
+
+  async decision(database: string, id: string): Promise<DecisionRow | undefined> {
+    return (await this.decisions(database, 'WHERE id = $1', [id]))[0]
+  }
+
+  settle(database: string, id: string): Promise<DecisionRow> {
+    return this.ask(database, async (client) => {
+      // A decider that is still in flight may take its time: who asks asks again, and others are not kept waiting.
+      await client.query(`SET lock_timeout = '${limits.recoveryLockMsMax}ms'`)
+      await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ($1, 'aborted') ON CONFLICT DO NOTHING`, [id])
+      const { rows } = await client.query<StoredDecision>(`${selectDecisions} WHERE id = $1`, [id])
+      const [row] = rows
+      if (row === undefined) throw new Error(`the decision of ${id} was taken away while it was asked for`)
+      return asDecision(row)
+    })
+  }
+
+  async finish(database: string, name: string, verb: FinishVerb): Promise<void> {
+    await this.ask(database, (client) => client.query(`${verb} PREPARED ${quoteLiteral(name)}`)).catch((error: Error & { code?: string }) => {
+      if (error.code !== undefinedObject) throw error
+    })
+  }
+
+  oldDecisions(database: string, ageMs: number, askedAgeMs: number): Promise<readonly DecisionRow[]> {
+    // A transaction that could still come to its decision had begun before recovery aborted it.
+    return this.decisions(
+      database,
+      `WHERE decided_at < clock_timestamp() - (CASE WHEN asked THEN $2 ELSE $1 END)::float8 * interval '1 ms'
+       AND (outcome = 'committed' OR decided_at < (SELECT min(xact_start) FROM pg_catalog.pg_stat_activity))
+       ORDER BY decided_at LIMIT ${limits.forgetRowsMax}`,
+      [ageMs, askedAgeMs],
+    )
+  }
+
+  async forget(database: string, ids: readonly string[]): Promise<void> {
+    await this.rows(database, 'DELETE FROM pgherd.decision WHERE id = ANY ($1)', [ids])
+  }
+
+  private async decisions(database: string, condition: string, values: readonly unknown[]): Promise<readonly DecisionRow[]> {
+    const rows = await this.rows<StoredDecision>(database, `${selectDecisions} ${condition}`, values)
+    return rows.map(asDecision)
+  }
+
+  private rows<Row extends object>(database: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.ask(database, async (client) => (await client.query<Row>(text, [...values])).rows)
+  }
+
+  private async ask<T>(database: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+    const client = await adminClient(this.address, database, this.credentials, limits.serverAnswerMsMax)
+    try {
+      return await work(client)
+    } finally {
+      // Not waited for: a server that does not answer does not say goodbye either.
+      void client.end().catch(() => undefined)
+    }
+  }
+}
+
+const undefinedObject = '42704'
+
+const selectDecisions = 'SELECT id, outcome, others FROM pgherd.decision'
+
+const asDecision = ({ id, outcome, others }: StoredDecision): DecisionRow => ({ id, outcome, others: others ?? undefined })
