@@ -59,7 +59,7 @@ async function commitReaders([first, ...rest]: readonly Branch[], transaction: E
 async function commitAlone(branch: Branch, throughGate: boolean, { id, isAsked }: EndingTransaction): Promise<void> {
   const decision = isAsked ? { id, others: [], isAsked } : undefined
   await branch.commit({ throughGate, decision }).catch((error: SqlError) => {
-    throw isUnknown(error) ? unknownOutcome(branch) : error
+    throw isUnknown(error) ? unknownOutcome(branch) : (ofDecision(error) ?? error)
   })
 }
 
@@ -122,14 +122,15 @@ async function decide(decider: Branch, others: readonly Branch[], part: Part): P
     if (outcome === 'committed') return
     if (outcome === undefined) throw unknownOutcome(decider)
     await rollbackAll(others, part)
-    throw (error as SqlError).code === uniqueViolation ? givenUp() : error
+    throw ofDecision(error as SqlError) ?? error
   }
 }
 
-const uniqueViolation = '23505'
-
-/** Recovery was there first: it took this router for dead. */
-const givenUp = () => new SqlError('40001', 'could not serialize access: the commit took so long that it was given up', { hint: 'Try the transaction again.' })
+/** Somebody has decided otherwise before: recovery, which took this router for dead, or who asked what became of the transaction. */
+function ofDecision({ code, fields }: SqlError): SqlError | undefined {
+  if (code !== '23505' || fields.schema !== 'pgherd' || fields.table !== 'decision') return undefined
+  return new SqlError('40001', 'could not serialize access: the commit took so long that it was given up', { hint: 'Try the transaction again.' })
+}
 
 /** The connection broke on the way to the decision: its server can say whether it has made it, and never makes it after it has said no. */
 async function askDecider(decider: Branch, { transaction, context }: Part): Promise<Outcome | undefined> {

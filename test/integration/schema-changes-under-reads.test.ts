@@ -1,11 +1,8 @@
 /** Tables that change while twenty clients of two routers read their rows by key: right rows, or the errors of one PostgreSQL. */
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { realClock } from '../../src/base/clock.ts'
-import { catalogAddress } from '../../src/coordination/bootstrap.ts'
-import { consoleLogger } from '../../src/observability/logger.ts'
-import { Router } from '../../src/router/router.ts'
-import { startTestCluster } from '../support/cluster.ts'
+import type { Router } from '../../src/router/router.ts'
+import { startSecondRouter, startTestCluster } from '../support/cluster.ts'
 import type { TestCluster } from '../support/cluster.ts'
 
 let cluster: TestCluster
@@ -21,8 +18,7 @@ async function connect(port: number): Promise<pg.Client> {
 
 beforeAll(async () => {
   cluster = await startTestCluster({ shards: 2, replicas: 0 })
-  const catalog = catalogAddress('127.0.0.1', cluster.running.cluster.catalog.port)
-  second = await Router.start({ catalog, credentials: { user: 'postgres' }, host: '127.0.0.1', port: 0, clock: realClock, log: consoleLogger('quiet') })
+  second = await startSecondRouter(cluster)
 })
 
 afterAll(async () => {

@@ -5,11 +5,13 @@ import path from 'node:path'
 import { realClock } from '../../src/base/clock.ts'
 import { startDev } from '../../src/cli/dev.ts'
 import type { RunningCluster } from '../../src/cli/dev.ts'
+import { catalogAddress } from '../../src/coordination/bootstrap.ts'
 import { findBinaries } from '../../src/embedded/binaries.ts'
 import { freePort } from '../../src/embedded/free-port.ts'
 import { PostgresServer } from '../../src/embedded/postgres-server.ts'
 import { serverUser } from '../../src/embedded/server-user.ts'
 import { consoleLogger } from '../../src/observability/logger.ts'
+import { Router } from '../../src/router/router.ts'
 
 export interface TestServer {
   readonly port: number
@@ -38,6 +40,12 @@ export async function startTestCluster(options: { shards: number; replicas: numb
     remove(dataDir)
     throw error
   }
+}
+
+/** One more router of the same cluster. The caller stops it before the cluster. */
+export function startSecondRouter(cluster: TestCluster): Promise<Router> {
+  const catalog = catalogAddress('127.0.0.1', cluster.running.cluster.catalog.port)
+  return Router.start({ catalog, credentials: { user: 'postgres' }, host: '127.0.0.1', port: 0, clock: realClock, log: consoleLogger('quiet') })
 }
 
 export async function startPlainPostgres(pgBin?: string): Promise<TestServer> {

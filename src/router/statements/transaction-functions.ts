@@ -1,0 +1,78 @@
+/** SELECT pgherd.transaction_id(), and SELECT pgherd.transaction_status(id), which says what became of it. */
+import { refuse, SqlError } from '../../base/errors.ts'
+import { quoteIdent, quoteLiteral } from '../../base/quote.ts'
+import type { Arguments } from '../../executor/context.ts'
+import { noArguments } from '../../executor/context.ts'
+import { RowsSink } from '../../executor/result-sink.ts'
+import { runOnServer } from '../../executor/run-on-server.ts'
+import type { StatementEnd } from '../../executor/statement-exchange.ts'
+import { readDataRow } from '../../protocol/row-description.ts'
+import type { AnyNode, FuncCall } from '../../sql/ast.ts'
+import { names, walk } from '../../sql/ast.ts'
+import { transactionStatus } from '../../transaction/transaction-status.ts'
+import type { ClientSink } from '../client-sink.ts'
+import type { Session } from '../session.ts'
+import type { Handler } from './run-statement.ts'
+
+export const runTransactionFunction: Handler = async (statement, args, sink, session) => {
+  if (!/transaction_(id|status)/i.test(statement.source.text) || !callsEither(statement.node)) return undefined
+  const select = statement.node.SelectStmt
+  const [target, ...more] = select?.targetList ?? []
+  const { val, name: alias } = (target as AnyNode | undefined)?.ResTarget ?? {}
+  const call = (val as AnyNode | undefined)?.FuncCall as FuncCall | undefined
+  if (call === undefined || more.length > 0 || select?.fromClause !== undefined) throw refuse('pgherd.transaction_id() and pgherd.transaction_status() are supported alone in a SELECT')
+  const name = ownFunction(call)
+  const column = quoteIdent(alias ?? name ?? '')
+  return name === 'transaction_id' ? tellId(column, args, sink, session) : tellStatus(column, call, args, sink, session)
+}
+
+function ownFunction(call: unknown): string | undefined {
+  const [schema, name] = names((call as FuncCall).funcname as AnyNode[] | undefined)
+  return schema === 'pgherd' && (name === 'transaction_id' || name === 'transaction_status') ? name : undefined
+}
+
+function callsEither(node: AnyNode): boolean {
+  let found = false
+  walk(node, (tree, key) => {
+    if (key === 'FuncCall' && ownFunction(tree) !== undefined) found = true
+  })
+  return found
+}
+
+/** From now on the transaction's outcome is written down wherever it commits, and until then it is seen to be open. */
+async function tellId(column: string, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
+  const { transaction } = session
+  if (!transaction.active) throw new SqlError('25P01', 'pgherd.transaction_id() can only be used in transaction blocks', { hint: 'The id ends with the transaction: BEGIN first.' })
+  transaction.isAsked = true
+  return onCatalog(`SELECT pgherd.open_transaction(${quoteLiteral(transaction.id)}) AS ${column}`, args, sink, session)
+}
+
+async function tellStatus(column: string, call: FuncCall, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
+  const id = argumentOf(call, args)
+  const status = id === undefined ? undefined : await transactionStatus(id, session.database, () => isOpen(id, session), session.services.commit)
+  // The values of parameters stay, so that PostgreSQL counts as many as the client.
+  const value = status === undefined ? 'NULL' : quoteLiteral(status)
+  return onCatalog(`SELECT ${value}::text AS ${column}`, args, sink, session)
+}
+
+function argumentOf(call: FuncCall, args: Arguments): string | undefined {
+  const [argument, ...more] = (call.args ?? []) as AnyNode[]
+  const node = (argument?.TypeCast?.arg as AnyNode | undefined) ?? argument
+  const constant = node?.A_Const
+  const number = node?.ParamRef?.number
+  if (more.length > 0 || (constant === undefined && number === undefined)) throw refuse('pgherd.transaction_status() is supported with a constant or a parameter')
+  if (number !== undefined) return args.bind.values[number - 1]?.toString()
+  return constant?.isnull === true ? undefined : (constant?.sval?.sval ?? '')
+}
+
+async function isOpen(id: string, session: Session): Promise<boolean> {
+  if (session.transaction.active && session.transaction.isAsked && session.transaction.id === id) return true
+  const found = new RowsSink()
+  await onCatalog(`SELECT pgherd.is_transaction_open(${quoteLiteral(id)})`, noArguments, found, session)
+  return readDataRow(found.rows[0] as Buffer, 0)[0]?.toString() === 't'
+}
+
+async function onCatalog(text: string, args: Arguments, sink: ClientSink | RowsSink, session: Session): Promise<StatementEnd> {
+  const context = session.executionContext(await session.currentSnapshot())
+  return runOnServer(session.services.catalog, { text, markers: [], writes: false }, args, sink, context)
+}
