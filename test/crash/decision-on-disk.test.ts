@@ -1,0 +1,50 @@
+/** synchronous_commit = off lets a session lose its own latest commits. It must not let it lose half of one. */
+import fs from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { freePort } from '../../src/embedded/free-port.ts'
+import type { PostgresServer } from '../../src/embedded/postgres-server.ts'
+import { DevProcess, devArguments, makeDataDir } from './support/dev-process.ts'
+import { killAtOnce, processesIn } from './support/processes.ts'
+import { ask, connect, readServers, startAgain } from './support/servers.ts'
+import { until } from './support/until.ts'
+
+const dataDir = makeDataDir()
+const restarted: PostgresServer[] = []
+let dev: DevProcess
+let port = 0
+
+beforeAll(async () => {
+  port = await freePort()
+  dev = new DevProcess(devArguments(dataDir, port))
+  await dev.ready()
+  // What is not flushed by a commit stays in memory long enough to be lost.
+  for (const server of readServers(dataDir).slice(1)) {
+    await ask(server.port, `ALTER SYSTEM SET wal_writer_delay = '10s'`)
+    await ask(server.port, `ALTER SYSTEM SET wal_writer_flush_after = '1GB'`)
+    await ask(server.port, 'SELECT pg_reload_conf()')
+  }
+})
+
+afterAll(async () => {
+  await dev.interrupt()
+  await Promise.all(restarted.map((postgres) => postgres.stop()))
+  killAtOnce(processesIn(dataDir))
+  fs.rmSync(dataDir, { recursive: true, force: true })
+})
+
+test('after a crash of all shards each has its part of a commit that was acknowledged', async () => {
+  await ask(port, 'CREATE TABLE t (id int PRIMARY KEY, n int)')
+  await ask(port, 'INSERT INTO t SELECT i, 0 FROM generate_series(1, 20) i')
+  const client = await connect(port)
+  await client.query('SET synchronous_commit = off')
+  await client.query('BEGIN')
+  await client.query('UPDATE t SET n = 1')
+  await client.query('COMMIT')
+  const servers = readServers(dataDir).slice(1)
+  killAtOnce(servers.flatMap((server) => processesIn(server.dataDir)))
+  for (const server of servers) restarted.push(await startAgain(server))
+  await client.end().catch(() => undefined)
+  const counts = () => ask<{ n: number; count: string }>(port, 'SELECT n, count(*) FROM t GROUP BY n')
+  await until('the shards answer', () => counts().then(() => true, () => false))
+  expect(await counts()).toEqual([{ n: 1, count: '20' }])
+})
