@@ -4,27 +4,17 @@
  * Machines are noisy, so every ratio is taken within one round, and medians of ratios are printed. PgBouncer before 1.21 has no
  * prepared statements in transaction mode: there it is left out of that protocol.
  */
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { parseArgs, promisify } from 'node:util'
+import { parseArgs } from 'node:util'
 import { realClock } from '../src/base/clock.ts'
-import { startDev } from '../src/cli/dev.ts'
 import { freePort } from '../src/embedded/free-port.ts'
-import { consoleLogger } from '../src/observability/logger.ts'
+import { makeFolder, median, pgbench, withCluster } from './support.ts'
 
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '3' }, clients: { type: 'string', default: '1,8,32' } },
 })
-
-const run = promisify(execFile)
-
-/** Transactions a second. The router is in this very process: nothing here may block it. */
-async function pgbench(port: number, database: string, args: readonly string[]): Promise<number> {
-  const { stdout } = await run('pgbench', ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres', ...args, database])
-  return Number(/tps = ([\d.]+)/.exec(stdout)?.[1] ?? 0)
-}
 
 async function startPgBouncer(target: number): Promise<{ port: number; stop: () => void } | undefined> {
   try {
@@ -33,8 +23,7 @@ async function startPgBouncer(target: number): Promise<{ port: number; stop: () 
     return undefined
   }
   const port = await freePort()
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'pgherd-bench-'))
-  fs.chmodSync(folder, 0o755)
+  const folder = makeFolder()
   const file = path.join(folder, 'pgbouncer.ini')
   fs.writeFileSync(
     file,
@@ -53,13 +42,7 @@ async function startPgBouncer(target: number): Promise<{ port: number; stop: () 
   }
 }
 
-const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN
-
-async function main(): Promise<void> {
-  const dataDir = fs.mkdtempSync(path.join(os.tmpdir(), 'pgherd-bench-'))
-  fs.chmodSync(dataDir, 0o755)
-  const quiet = consoleLogger('quiet')
-  const running = await startDev({ shards: 2, replicas: 0, host: '127.0.0.1', port: 0, dataDir, pgBin: undefined, clock: realClock, log: quiet })
+await withCluster(async (running) => {
   const direct = running.cluster.catalog.port
   // The plain copy is a database of its own on the catalog's server, beside the shell.
   execFileSync('createdb', ['-h', '127.0.0.1', '-p', String(direct), '-U', 'postgres', 'plain'])
@@ -84,9 +67,5 @@ async function main(): Promise<void> {
     }
   } finally {
     bouncer?.stop()
-    await running.stop()
-    fs.rmSync(dataDir, { recursive: true, force: true })
   }
-}
-
-await main()
+})

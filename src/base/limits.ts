@@ -59,6 +59,8 @@ export const limits = {
   finishMsMax: 5_000,
   finishRetryMsMin: 20,
   finishRetryMsMax: 500,
+  /** How often recovery looks whether the other parts of a commit are finished, before it leaves the last to its next pass. */
+  gateAskTimesMax: 10,
   /** A server that the control plane asks is away when it has not answered by then. */
   serverAnswerMsMax: 3_000,
   deadlockEveryMs: 1_000,

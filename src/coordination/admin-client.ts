@@ -27,11 +27,14 @@ export async function withAdmin<T>(
   database: string,
   credentials: Credentials,
   work: (client: pg.Client) => Promise<T>,
+  answerMsMax?: number,
 ): Promise<T> {
-  const client = await adminClient(server, database, credentials)
+  const client = await adminClient(server, database, credentials, answerMsMax)
   try {
     return await work(client)
   } finally {
-    await client.end().catch(() => undefined)
+    const ended = client.end().catch(() => undefined)
+    // A server that does not answer does not say goodbye either.
+    if (answerMsMax === undefined) await ended
   }
 }

@@ -53,7 +53,7 @@ export class CatalogFences implements Fences {
   }
 
   private ask<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-    return withAdmin(this.catalog, clusterDatabase, this.credentials, work)
+    return withAdmin(this.catalog, clusterDatabase, this.credentials, work, limits.serverAnswerMsMax)
   }
 }
 

@@ -9,8 +9,8 @@
  *
  * The one that holds the gate (commit.ts) is committed last, once all others are known to be.
  */
-import { groupBy } from '../base/group-by.ts'
 import { limits } from '../base/limits.ts'
+import { settleAll } from '../base/settle-all.ts'
 import { isStaleFence } from '../coordination/fences.ts'
 import type { Lease } from '../coordination/locks.ts'
 import { preparedPrefix, readPreparedName } from './branch.ts'
@@ -37,17 +37,20 @@ export class Recovery {
     this.context = context
   }
 
-  /** One pass over all servers. Servers that do not answer are left for the next. Throws when the lease is another's by now. */
+  /**
+   * One pass over all servers. What one has prepared does not wait for another's answer; servers that give none are left for the next pass.
+   * Throws when the lease is another's by now.
+   */
   async run(lease: Lease | undefined): Promise<void> {
     const { servers, log } = this.context
-    const left = (await Promise.all(servers.map((server) => this.leftOn(server)))).flat()
-    if (left.length === 0) return
-    if (lease !== undefined) await this.assertNewest(lease)
-    const transactions = [...groupBy(left, ({ name }) => name).values()]
-    await Promise.all(
-      transactions.map((parts) =>
-        this.finish(parts, lease).catch((error: Error) => log.warn(`recovery of ${parts[0]?.name ?? ''}: ${error.message}`)),
-      ),
+    let fence: Promise<void> | undefined
+    await settleAll(
+      servers.map(async (server) => {
+        const left = await this.leftOn(server)
+        if (left.length === 0) return
+        if (lease !== undefined) await (fence ??= this.assertNewest(lease))
+        await Promise.all(left.map((one) => this.finish(one, lease).catch((error: Error) => log.warn(`recovery of ${one.name} on ${server.name}: ${error.message}`))))
+      }),
     )
   }
 
@@ -69,27 +72,24 @@ export class Recovery {
     })
   }
 
-  private async finish(parts: readonly Left[], lease: Lease | undefined): Promise<void> {
+  private async finish({ server, id, decider, database, name }: Left, lease: Lease | undefined): Promise<void> {
     lease?.lost.throwIfAborted()
-    const [{ id, decider, database, name }] = parts as [Left, ...Left[]]
     const decision = await this.server(decider).settle(database, id)
     const verb = decision.outcome === 'committed' ? 'COMMIT' : 'ROLLBACK'
-    const finishOn = async (server: TransactionServer) => {
-      await server.finish(database, name, verb)
-      this.context.log.info(`recovery: ${verb} PREPARED of ${id} on ${server.name}`)
-    }
-    const gate = verb === 'COMMIT' ? decision.others?.[0] : undefined
-    const [last, first] = [parts.filter(({ server }) => server.id === gate), parts.filter(({ server }) => server.id !== gate)]
-    await Promise.all(first.map(({ server }) => finishOn(server)))
-    if (last.length > 0) await this.assertFinished(decision, name)
-    for (const { server } of last) await finishOn(server)
+    if (verb === 'COMMIT' && decision.others?.[0] === server.id) await this.othersFinished(decision, name)
+    await server.finish(database, name, verb)
+    this.context.log.info(`recovery: ${verb} PREPARED of ${id} on ${server.name}`)
   }
 
-  /** One that did not answer at first may have it still. */
-  private async assertFinished({ others = [] }: DecisionRow, name: string): Promise<void> {
+  /** They are being finished at the same time; one that does not answer leaves the gate's holder to the next pass. */
+  private async othersFinished({ others = [] }: DecisionRow, name: string): Promise<void> {
     for (const id of others.slice(1)) {
-      const prepared = await this.server(id).prepared(name, 0)
-      if (prepared.some((one) => one.name === name)) throw new Error(`${this.server(id).name} is to be finished first`)
+      const other = this.server(id)
+      const isPrepared = async () => (await other.prepared(name, 0)).some((one) => one.name === name)
+      for (let asked = 1; await isPrepared(); asked++) {
+        if (asked === limits.gateAskTimesMax) throw new Error(`${other.name} is to be finished first`)
+        await this.context.clock.sleep(limits.finishRetryMsMin)
+      }
     }
   }
 

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { limits } from '../base/limits.ts'
 import { quoteLiteral } from '../base/quote.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
-import { adminClient } from '../coordination/admin-client.ts'
+import { withAdmin } from '../coordination/admin-client.ts'
 import type { FinishVerb } from './branch.ts'
 import type { DecisionRow, Outcome, PreparedTransaction, TransactionServer } from './transaction-server.ts'
 
@@ -85,14 +85,8 @@ export class SqlTransactionServer implements TransactionServer {
     return this.ask(database, async (client) => (await client.query<Row>(text, [...values])).rows)
   }
 
-  private async ask<T>(database: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-    const client = await adminClient(this.address, database, this.credentials, limits.serverAnswerMsMax)
-    try {
-      return await work(client)
-    } finally {
-      // Not waited for: a server that does not answer does not say goodbye either.
-      void client.end().catch(() => undefined)
-    }
+  private ask<T>(database: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+    return withAdmin(this.address, database, this.credentials, work, limits.serverAnswerMsMax)
   }
 }
 
