@@ -3,7 +3,7 @@
  *
  * The facts err on one side: a function that might be volatile is, so a plan that needs it not to be is not chosen.
  */
-import { refuse } from '../base/errors.ts'
+import { refuse, SqlError } from '../base/errors.ts'
 import type { Relation, Snapshot } from '../catalog/snapshot.ts'
 import type { AnyNode, RangeVar, Tree, WithClause } from '../sql/ast.ts'
 import { isRepetition, isTree, names } from '../sql/ast.ts'
@@ -50,6 +50,8 @@ export interface StatementFacts {
 
 export const catalogOnlyPattern =
   /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|pg_(table|total_relation|indexes|database|tablespace)_size|statement_timestamp|lo_.*|loread|lowrite)$/
+/** Functions of schema pgherd that a session calls in the name of its role, and no client: they hold up other sessions, or decide for them. */
+const ownFunctions = new Set(['decide', 'pass_gate', 'open_transaction', 'is_transaction_open'])
 const timeFunctions = new Set(['now', 'transaction_timestamp'])
 /** OIDs and sizes of the shell's tables are not the shards'. */
 const registryType = /^reg(class|type|proc|procedure|oper|operator|namespace|role|config|dictionary|collation)$/
@@ -135,6 +137,9 @@ class Collector {
     const name = parts.at(-1) ?? ''
     if (isWindow) this.windows = true
     this.functionNames.add(name)
+    if (ownFunctions.has(name) && (parts[0] === 'pgherd' || (parts.length === 1 && this.context.searchPath.includes('pgherd')))) {
+      throw new SqlError('42501', `permission denied for function ${name}: pgherd calls it itself`)
+    }
     const fact = parts[0] === 'pgherd' ? routerFactOf(name) : undefined
     if (fact !== undefined) this.routerFacts.add(fact)
     const own = parts[0] === 'pg_catalog' ? undefined : snapshot.functions.get(name)

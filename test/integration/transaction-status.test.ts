@@ -108,6 +108,17 @@ describe('the outcome of a transaction', () => {
     expect(await statusOf(id)).toBe('aborted')
   })
 
+  test('what decides, and what holds the gate, is not for clients', async () => {
+    for (const call of [`SELECT pgherd.decide('ab', '{}', false)`, 'SELECT pgherd.pass_gate()', `SELECT pgherd.open_transaction('ab') FROM account`, 'LOCK TABLE pgherd.commit_gate', `INSERT INTO pgherd.decision VALUES ('ab', 'committed')`]) {
+      await one.query('BEGIN')
+      await expect(one.query(call), call).rejects.toMatchObject({ code: '42501' })
+      await one.query('ROLLBACK')
+    }
+    await one.query('SET search_path = pgherd, public')
+    await expect(one.query('SELECT pass_gate()')).rejects.toMatchObject({ code: '42501' })
+    await one.query('RESET search_path')
+  })
+
   test('a unique constraint that fails at COMMIT is told as what it is', async () => {
     await one.query('CREATE TABLE late (id int PRIMARY KEY, n int, UNIQUE (id, n) DEFERRABLE INITIALLY DEFERRED)')
     await one.query('INSERT INTO late SELECT i, 1 FROM generate_series(1, 20) i')

@@ -16,7 +16,10 @@ import type { Handler } from './run-statement.ts'
 export const runMaintenance: Handler = async (statement, _args, sink, session) => {
   const snapshot = await session.currentSnapshot()
   const context = session.executionContext(snapshot)
-  const { tables } = statementFacts(statement.node, session.nameContext(snapshot, []))
+  const { tables, relations: named } = statementFacts(statement.node, session.nameContext(snapshot, []))
+  if (statement.node.LockStmt !== undefined && named.some(({ rangeVar }) => rangeVar.schemaname === 'pgherd')) {
+    throw new SqlError('42501', "permission denied: the tables of schema pgherd are pgherd's own")
+  }
   const relations = await Promise.all(tables.map(({ relation }) => tableOf(relation, snapshot, context)))
   const all = snapshot.shards.map((shard) => shard.id)
   const shards = all.filter((id) => relations.every((relation) => holds(relation, id)))
