@@ -1,0 +1,36 @@
+/** A bucket of a table group on its way to another shard: a row of pgherd.move in the database's shell. */
+
+/**
+ * waiting -> copying -> catching-up -> cutting-over -> cleaning -> done; until it is cut over also -> undoing -> undone.
+ *
+ * A stage is stored before it begins, and each may be begun again from its start, by any router.
+ */
+export type MoveStage = 'waiting' | 'copying' | 'catching-up' | 'cutting-over' | 'cleaning' | 'done' | 'undoing' | 'undone'
+
+export interface MoveRequest {
+  readonly group: number
+  readonly bucket: number
+  /** The shard that is to have the bucket. */
+  readonly target: number
+}
+
+/** What an operator wants of a move. */
+export type MoveWish = 'done' | 'paused' | 'undone'
+
+export interface Move extends MoveRequest {
+  readonly id: number
+  readonly source: number
+  readonly stage: MoveStage
+  readonly wanted: MoveWish
+  /** Copied so far, and on the source in all, as far as that is known. */
+  readonly bytes: number
+  readonly bytesTotal: number
+  /** What the target has still to apply. */
+  readonly lagBytes: number | undefined
+  /** The longest time for which it has held writes. */
+  readonly heldMs: number | undefined
+  /** Why it was last held up, or undone. */
+  readonly error: string | undefined
+}
+
+export const isOver = ({ stage }: Pick<Move, 'stage'>): boolean => stage === 'done' || stage === 'undone'
