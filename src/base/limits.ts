@@ -74,6 +74,14 @@ export const limits = {
   /** Redis is away when it has not answered by then. */
   redisAnswerMsMax: 1_000,
   redisRetryMs: 200,
+  /** How old a read of a replica may be, where the session says nothing else, and the most that it may say. */
+  replicaLagMsMax: 5_000,
+  replicaSampleKeepMs: 60_000,
+  replicaLookEveryMs: 500,
+  /** A replica is gone when it has not answered by then. */
+  replicaAnswerMsMax: 1_000,
+  /** Replicas are looked at no more when nobody has read from one for so long. */
+  replicaWatchIdleMs: 30_000,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,
   /** Decisions are kept so long, and until nobody can ask for them any more; where a client knows the transaction's id, the longer time. */

@@ -4,6 +4,8 @@ export interface ServerAddress {
   readonly name: string
   readonly host: string
   readonly port: number
+  /** A replica of the shard whose id it has. */
+  readonly isReplica?: true
 }
 
 export const catalogId = 0

@@ -8,6 +8,7 @@ import type { BindValues } from '../shard/requests.ts'
 import type { Pool } from '../shard/pool.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
+import type { ReplicaReads } from './read-replica.ts'
 import type { SequenceValues } from './sequence-values.ts'
 import type { ShellNames } from './shell-names.ts'
 
@@ -32,6 +33,8 @@ export interface ExecutionContext {
   refreshSchema(): Promise<void>
   /** The connections that this session may share with others for point reads. */
   laneGroup(server: ServerAddress): LaneGroup
+  /** Where reads may go to replicas. */
+  readonly replicas?: ReplicaReads | undefined
   /** EXPLAIN ANALYZE is told of each statement that has run on a server. */
   readonly onPart?: (part: PartReport) => void
   /** The session's last value of a sequence, for currval and lastval. */

@@ -1,7 +1,7 @@
 /** A plan to rows: the executor's door. */
 import { unreachable } from '../base/errors.ts'
 import type { CatalogPlan, GatherPlan, OneShardPlan, QueryPlan, RekeyPlan } from '../planner/plan.ts'
-import { renderLeafText } from '../planner/plan.ts'
+import { planWrites, renderLeafText } from '../planner/plan.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { executeBroadcast } from './broadcast.ts'
@@ -20,6 +20,8 @@ import { executeWorkbench } from './workbench/run-workbench.ts'
 
 /** Throws SqlError, or StaleLayout when the plan should be made again. */
 export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  // What is written must not rest on rows that are old.
+  if (context.replicas !== undefined && planWrites(plan)) return executePlan(plan, given, sink, { ...context, replicas: undefined })
   // Only what one server answers can wait there for its next rows.
   if (context.snapshot.timeTriggers && !context.transaction.active && writesOnSeveral(plan)) {
     return withTransaction(context, () => executePlan(plan, given, sink, context))

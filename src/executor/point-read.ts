@@ -39,7 +39,7 @@ export interface PointReadEnd {
 /** False when it cannot be a point read on a shared connection now; then nothing has been sent. */
 export function startPointRead(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext, onEnd: PointReadEnd): boolean {
   const { route } = plan
-  if (!plan.isPointRead || plan.markers.length > 0 || route.kind !== 'bucket' || context.transaction.active || args.rowsMax > 0 || sink.isCongested) return false
+  if (!plan.isPointRead || plan.markers.length > 0 || route.kind !== 'bucket' || context.transaction.active || context.replicas !== undefined || args.rowsMax > 0 || sink.isCongested) return false
   const owners = context.snapshot.groups.get(route.group)?.owners ?? []
   const bucket = bucketAtOnce(route.key, route.keyType, owners.length, args)
   if (bucket === undefined) return false

@@ -83,7 +83,7 @@ export class RowRouter {
     } catch (failure) {
       throw await explain(failure)
     } finally {
-      noteUse(lease, statement)
+      noteUse(lease, statement, this.context)
     }
   }
 

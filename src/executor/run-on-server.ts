@@ -8,6 +8,7 @@ import type { Lease } from '../transaction/transaction.ts'
 import { isOutdatedStatement, statementKey } from '../shard/requests.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments } from './context.ts'
+import { readOnReplica } from './read-replica.ts'
 import type { ResultSink } from './result-sink.ts'
 import type { Translate } from './shell-names.ts'
 import type { StatementEnd, StatementRequest } from './statement-exchange.ts'
@@ -56,6 +57,10 @@ export async function runOnServer(
     statement.translate ??
     (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
   const setting = statement.writes && context.snapshot.timeTriggers ? await timeSetting(server, context) : undefined
+  if (context.replicas !== undefined && !statement.writes && server.id !== catalogId) {
+    const end = await readOnReplica(server, runLeased, context)
+    if (end !== undefined) return end
+  }
   for (let repeated = 0; ; repeated++) {
     const lease = await context.transaction.lease(server)
     try {
@@ -63,7 +68,7 @@ export async function runOnServer(
     } catch (failure) {
       if (repeated === limits.leaseRetriesMax || !mayRepeat(failure, lease, statement)) throw await explainFailure(failure, server, statement, lease, context)
     } finally {
-      noteUse(lease, statement)
+      noteUse(lease, statement, context)
       if (statement.changesSettings === true) lease.connection.settings = undefined
       if (statement.pins === true && !lease.connection.isLost) context.transaction.pin(lease.connection)
       context.transaction.release(lease)
@@ -111,7 +116,8 @@ export function requestFor(statement: ServerStatement, args: Arguments, lease: L
   }
 }
 
-export function noteUse({ participant }: Lease, statement: ServerStatement): void {
+export function noteUse({ participant, connection }: Lease, statement: ServerStatement, { transaction }: ExecutionContext): void {
+  if (statement.writes) transaction.written.add(connection.server.id)
   if (participant === undefined) return
   participant.fresh = false
   participant.wrote ||= statement.writes

@@ -17,6 +17,7 @@ import type { LeaseStore, Locks } from '../coordination/locks.ts'
 import { migrate } from '../coordination/migrate.ts'
 import { OwnLeaseStore } from '../coordination/own-lease-store.ts'
 import { RedisLeaseStore } from '../coordination/redis-lease-store.ts'
+import { ReplicaWatch } from '../coordination/replica-watch.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -79,7 +80,8 @@ export class Router {
     const commit = { clusterId: id, clock, log, inFlight: new Set<string>(), servers: [catalog, ...shards].map((server) => new SqlTransactionServer(server, credentials)) }
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
     const fences = new CatalogFences(catalog, credentials)
-    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences }
+    const replicas = new ReplicaWatch({ servers: () => store.servers, credentials, clock, log, onGone: (server) => pool.closeReplica(server) })
+    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas }
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
     const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, holder: `${os.hostname()}:${port}`, leaseMs: limits.leaseMs, clock, log })
@@ -102,6 +104,7 @@ export class Router {
     await this.server.close()
     await Promise.all(this.control.duties.map((duty) => duty.stop()))
     await this.control.locks.close()
+    this.services.replicas.close()
     this.services.lanes.close()
     this.services.pool.close()
     await this.services.store.close()

@@ -3,6 +3,7 @@ import type { Garbage } from '../base/garbage.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { DatabaseServers } from '../coordination/database-changes.ts'
 import type { CatalogFences } from '../coordination/fences.ts'
+import type { ReplicaWatch } from '../coordination/replica-watch.ts'
 import type { CatalogStore } from '../coordination/catalog-store.ts'
 import type { SequenceValues } from '../executor/sequence-values.ts'
 import type { ShellNames } from '../executor/shell-names.ts'
@@ -38,4 +39,5 @@ export interface Services {
   readonly catalog: ServerAddress
   readonly databases: DatabaseServers
   readonly fences: CatalogFences
+  readonly replicas: ReplicaWatch
 }

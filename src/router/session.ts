@@ -41,6 +41,7 @@ import { ExtendedProtocol } from './extended-protocol.ts'
 import { callFunction } from './function-call.ts'
 import type { KnownStatement } from './known-statements.ts'
 import type { Services } from './services.ts'
+import { SessionReplicas } from './replica-reads.ts'
 import { asReported, runSimpleQuery } from './simple-query.ts'
 import { Templates } from './templates.ts'
 import { readSearchPath } from './statements/settings.ts'
@@ -229,7 +230,7 @@ export class Session implements ClientSession {
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
     const { transaction, database, user, pid, laneGroup, noteSequence, routerRows, refreshSchema } = this
-    return { text, sessionPid: pid, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
+    return { text, sessionPid: pid, replicas: this.replicas.inUse, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
   }
 
   private readonly refreshSchema = async (): Promise<void> => {
@@ -238,6 +239,8 @@ export class Session implements ClientSession {
 
   private readonly routerRows = async (fact: RouterFact): Promise<readonly RouterRow[]> =>
     fact === 'locks' ? this.services.fences.rows() : [...this.services.clients.values()].map((client) => client.activity())
+
+  readonly replicas = new SessionReplicas(this)
 
   private readonly laneGroups = new Map<number, LaneGroup>()
   private laneSettings: Settings | undefined

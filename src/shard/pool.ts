@@ -24,6 +24,7 @@ interface Slot {
 export class Pool {
   private readonly slots = new Map<string, Slot>()
   private readonly slotOf = new WeakMap<Connection, string>()
+  private readonly toReplicas = new Set<Connection>()
   private readonly clock: Clock
   private readonly credentials: Credentials
   private closed = false
@@ -83,6 +84,11 @@ export class Pool {
     }
   }
 
+  /** Ends all connections to a replica that does not answer: what runs there fails, and who can runs it elsewhere. */
+  closeReplica(server: ServerAddress): void {
+    for (const connection of this.toReplicas) if (connection.server.host === server.host && connection.server.port === server.port) connection.close()
+  }
+
   close(): void {
     this.closed = true
     for (const slot of this.slots.values()) {
@@ -94,7 +100,9 @@ export class Pool {
     const password = user === this.credentials.user ? this.credentials.password : undefined
     const connection = await Connection.connect({ server, database, user, password, clock: this.clock })
     this.slotOf.set(connection, key)
+    if (server.isReplica === true) this.toReplicas.add(connection)
     connection.onClosed = () => {
+      this.toReplicas.delete(connection)
       slot.open--
       const at = slot.idle.indexOf(connection)
       if (at >= 0) slot.idle.splice(at, 1)
@@ -150,5 +158,6 @@ export class Pool {
 }
 
 function keyOf(server: ServerAddress, database: string, user: string): string {
-  return `${server.id}\0${database}\0${user}`
+  const place = server.isReplica === true ? `${server.host}:${server.port}` : server.id
+  return `${place}\0${database}\0${user}`
 }

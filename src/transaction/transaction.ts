@@ -94,6 +94,8 @@ export class Transaction {
   settings: Settings = new Map()
   /** Connections that run something for this session now. */
   readonly inUse = new Set<Connection>()
+  /** Servers that this session has written on, in this transaction or an earlier one, until somebody notes how far their logs are. */
+  readonly written = new Set<number>()
   /** What runs for this session on a connection that others use too. */
   sharedUse: SharedUse | undefined
   /** Hears what settings are again when a transaction that changed some has ended, or gone back. */
@@ -278,6 +280,7 @@ export class Transaction {
 
   /** Commits on all participants, atomically. On an error nothing is committed and the transaction is over. */
   async commit(): Promise<void> {
+    for (const { server, wrote } of this.participants.values()) if (wrote) this.written.add(server.id)
     const branches = [...this.participants.values()].map((participant) => new ServerBranch(participant))
     try {
       await commitBranches(branches, this, this.commitContext)

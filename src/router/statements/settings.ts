@@ -11,6 +11,7 @@ import type { Settings } from '../../transaction/settings.ts'
 import { withSetting } from '../../transaction/settings.ts'
 import type { Handler } from './run-statement.ts'
 import type { Session } from '../session.ts'
+import { checkReplicaSetting } from '../replica-reads.ts'
 import { changeModes, readModes } from './transaction-control.ts'
 
 const done = (tag: string): StatementEnd => ({ kind: 'complete', tag })
@@ -48,6 +49,7 @@ const settingText = (node: VariableSetStmt) => {
 
 /** Settings under which the router would read statements, or carry values, otherwise than PostgreSQL. */
 export function checkValue(name: string, value: string): void {
+  checkReplicaSetting(name, value)
   if (name === 'standard_conforming_strings' && !/^(on|true|1|yes)$/i.test(value)) throw refuse('standard_conforming_strings cannot be off', "Write E'...' for strings with escapes.")
   if (name === 'extra_float_digits' && !(Number(value) >= 1)) throw refuse('extra_float_digits cannot be less than 1: values would lose digits on their way', 'Round them in the query.')
 }

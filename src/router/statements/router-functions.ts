@@ -1,4 +1,7 @@
-/** SELECT pgherd.transaction_id(), and SELECT pgherd.transaction_status(id), which says what became of it. */
+/**
+ * Functions of schema pgherd that the router answers, each alone in a SELECT: transaction_id(), transaction_status(id), which says what
+ * became of it, and read_token(), with which another session sees on replicas what this one has committed.
+ */
 import { refuse, SqlError } from '../../base/errors.ts'
 import { quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Arguments } from '../../executor/context.ts'
@@ -14,24 +17,27 @@ import type { ClientSink } from '../client-sink.ts'
 import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
 
-export const runTransactionFunction: Handler = async (statement, args, sink, session) => {
-  if (!/transaction_(id|status)/i.test(statement.source.text) || !callsEither(statement.node)) return undefined
+export const runRouterFunction: Handler = async (statement, args, sink, session) => {
+  if (!/transaction_(id|status)|read_token/i.test(statement.source.text) || !callsOne(statement.node)) return undefined
   const select = statement.node.SelectStmt
   const [target, ...more] = select?.targetList ?? []
   const { val, name: alias } = (target as AnyNode | undefined)?.ResTarget ?? {}
   const call = (val as AnyNode | undefined)?.FuncCall as FuncCall | undefined
-  if (call === undefined || more.length > 0 || select?.fromClause !== undefined) throw refuse('pgherd.transaction_id() and pgherd.transaction_status() are supported alone in a SELECT')
+  if (call === undefined || more.length > 0 || select?.fromClause !== undefined) throw refuse('functions of pgherd are supported alone in a SELECT')
   const name = ownFunction(call)
   const column = quoteIdent(alias ?? name ?? '')
+  if (name === 'read_token') return onCatalog(`SELECT ${quoteLiteral(await session.replicas.token())}::text AS ${column}`, args, sink, session)
   return name === 'transaction_id' ? tellId(column, args, sink, session) : tellStatus(column, call, args, sink, session)
 }
 
+const answered = new Set(['transaction_id', 'transaction_status', 'read_token'])
+
 function ownFunction(call: unknown): string | undefined {
   const [schema, name] = names((call as FuncCall).funcname as AnyNode[] | undefined)
-  return schema === 'pgherd' && (name === 'transaction_id' || name === 'transaction_status') ? name : undefined
+  return schema === 'pgherd' && name !== undefined && answered.has(name) ? name : undefined
 }
 
-function callsEither(node: AnyNode): boolean {
+function callsOne(node: AnyNode): boolean {
   let found = false
   walk(node, (tree, key) => {
     if (key === 'FuncCall' && ownFunction(tree) !== undefined) found = true
