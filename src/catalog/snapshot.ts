@@ -83,6 +83,8 @@ export interface TableGroup {
   readonly keyType: KeyType
   /** The shard of each bucket. */
   readonly owners: readonly number[]
+  /** By shard, how often the group's buckets there were changed: the layout that its tables' markers there tell. Not there: theirs. */
+  readonly layouts: ReadonlyMap<number, number>
 }
 
 export interface UserFunction {
@@ -117,6 +119,10 @@ export interface Snapshot {
   readonly relations: ReadonlyMap<string, Relation>
   readonly relationsByOid: ReadonlyMap<number, Relation>
   readonly groups: ReadonlyMap<number, TableGroup>
+  /** By a marker's name in plans, by shard: its name there, where that is another. */
+  readonly markers: ReadonlyMap<string, ReadonlyMap<number, string>>
+  /** A bucket is on its way to another shard: the next statement may find it gone. */
+  readonly isMoving: boolean
   /** User functions by name, whatever their schema. */
   readonly functions: ReadonlyMap<string, readonly UserFunction[]>
   readonly builtins: Builtins
@@ -152,7 +158,14 @@ export function leafName(tableId: number, bucket: number): string {
   return `${dataSchema}.t${tableId}_b${bucket}`
 }
 
-/** An empty table that exists on a shard exactly as long as the table's layout there is the one with this number. */
+/**
+ * An empty table that exists on a shard exactly as long as the table's layout there is the one with this number. Plans have it by
+ * this name; a shard whose buckets have changed has it by another (`markerOn`).
+ */
 export function markerName(table: Pick<TablePlacement, 'id' | 'layout'>): string {
   return `${dataSchema}.m${table.id}_v${table.layout}`
+}
+
+export function markerOn(shard: number, table: Pick<TablePlacement, 'id' | 'layout'>, group: TableGroup | undefined): string {
+  return markerName({ id: table.id, layout: group?.layouts.get(shard) ?? table.layout })
 }

@@ -1,6 +1,6 @@
 /** Reads a database's snapshot from its shell. */
 import type { Builtins, Column, KeyType, Relation, ShardServer, Snapshot, TableGroup, TableKind, TablePlacement, UserFunction, ViewRules } from '../catalog/snapshot.ts'
-import { relationKey } from '../catalog/snapshot.ts'
+import { markerName, markerOn, relationKey } from '../catalog/snapshot.ts'
 
 const relationsQuery = `
   SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind,
@@ -84,10 +84,13 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
     JSON.parse((await ask(`SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM (${sql}) x`)) ?? '[]') as T[]
   const version = Number(await ask('SELECT version FROM pgherd.schema_version'))
   const rows = await rowsOf<RelationRow>(relationsQuery)
-  const groups = await rowsOf<{ id: number; key_type: KeyType; owners: number[] }>(
-    `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners
+  const groupRows = await rowsOf<{ id: number; key_type: KeyType; owners: number[]; layouts: [number, number][] }>(
+    `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners,
+       (SELECT coalesce(json_agg(json_build_array(l.shard_id, l.layout)), '[]') FROM pgherd.shard_layout l WHERE l.group_id = g.id) AS layouts
      FROM pgherd.table_group g JOIN pgherd.bucket b ON b.group_id = g.id GROUP BY g.id`,
   )
+  const groups = new Map(groupRows.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners, layouts: new Map(row.layouts) }]))
+  const moving = await ask(`SELECT count(*) FROM pgherd.move WHERE stage IN ('copying', 'catching-up', 'cutting-over')`)
   const schemas = await rowsOf<{ nspname: string }>('SELECT nspname FROM pg_namespace')
   const functions = await rowsOf<UserFunction & { oid: number; touches_tables: string | null }>(functionsQuery)
   const timed = new Set(functions.filter((one) => one.usesTime).map((one) => one.oid))
@@ -112,13 +115,25 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
     schemas: new Set(schemas.map((row) => row.nspname)),
     relations: new Map(relations.map((relation) => [relationKey(relation.schema, relation.name), relation])),
     relationsByOid: new Map(relations.map((relation) => [relation.oid, relation])),
-    groups: new Map(groups.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners }])),
+    groups,
+    markers: markersOnShards(relations, groups),
+    isMoving: moving !== '0',
     functions: byName,
     builtins,
     timeTriggers: relations.some((relation) => relation.triggers.some((trigger) => trigger.usesTime)),
     ownEquality: equality !== '0',
     text: JSON.parse(text ?? '{"isUtf8":false,"byBytes":false}') as Snapshot['text'],
   })
+}
+
+function markersOnShards(relations: readonly Relation[], groups: Snapshot['groups']): Snapshot['markers'] {
+  return new Map(
+    relations.flatMap(({ table }) => {
+      const group = groups.get(table?.group ?? 0)
+      if (table === undefined || group === undefined || group.layouts.size === 0) return []
+      return [[markerName(table), new Map([...group.layouts.keys()].map((shard) => [shard, markerOn(shard, table, group)]))]]
+    }),
+  )
 }
 
 /** Bits of pg_trigger.tgtype: FOR EACH ROW, BEFORE, INSERT. */

@@ -101,8 +101,9 @@ function withSessionPid(statement: ServerStatement, context: ExecutionContext): 
 }
 
 export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {
-  const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${marker}`)]
-  const { types, bind } = lease.connection.server.id === catalogId ? args : argumentsOnShards(args, statement.text)
+  const shard = lease.connection.server.id
+  const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${context.snapshot.markers.get(marker)?.get(shard) ?? marker}`)]
+  const { types, bind } = shard === catalogId ? args : argumentsOnShards(args, statement.text)
   return {
     prelude,
     text: statement.text,

@@ -65,9 +65,11 @@ export const planSnapshot: Snapshot = {
   relations: new Map(relations.map((one) => [relationKey(one.schema, one.name), one])),
   relationsByOid: new Map(relations.map((one) => [one.oid, one])),
   groups: new Map([
-    [1, { id: 1, keyType: 'int4', owners: Array.from({ length: 32 }, (_, i) => 1 + (i % 2)) }],
-    [2, { id: 2, keyType: 'text', owners: Array.from({ length: 32 }, (_, i) => 2 - (i % 2)) }],
+    [1, { id: 1, keyType: 'int4', owners: Array.from({ length: 32 }, (_, i) => 1 + (i % 2)), layouts: new Map() }],
+    [2, { id: 2, keyType: 'text', owners: Array.from({ length: 32 }, (_, i) => 2 - (i % 2)), layouts: new Map() }],
   ]),
+  markers: new Map(),
+  isMoving: false,
   functions: new Map([
     ['reads_orders', [{ schema: 'public', name: 'reads_orders', volatility: 'v', kind: 'f', touchesTables: 'it names orders', usesTime: false }]],
     ['tomorrow', [{ schema: 'public', name: 'tomorrow', volatility: 's', kind: 'f', touchesTables: undefined, usesTime: true }]],

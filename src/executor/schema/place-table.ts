@@ -1,9 +1,10 @@
 /** Tables get their placement, or change it: metadata on the catalog, tables on shards, and their rows. */
 import { refuse, SqlError } from '../../base/errors.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
+import { settleAll } from '../../base/settle-all.ts'
 import { proposeOwners, proposeShard } from '../../catalog/ring.ts'
 import type { Relation, TablePlacement } from '../../catalog/snapshot.ts'
-import { dataSchema, markerName } from '../../catalog/snapshot.ts'
+import { dataSchema, markerOn } from '../../catalog/snapshot.ts'
 import { RowsSink } from '../result-sink.ts'
 import { RowRouter } from '../row-router.ts'
 import { runStatement } from '../statement-exchange.ts'
@@ -42,7 +43,7 @@ export async function placeMaterializedView(relation: Relation, shard: number, c
   await insertPlacement(relation, { kind: 'single', shard, reason: undefined }, true, change)
   const placed = (await change.reload()).relationsByOid.get(relation.oid) as Relation
   const definition = await readDefinition(change, relation.oid)
-  await change.onShard(shard, [...createViewStatements(placed), ...grantStatements(placed, definition, undefined, shard), markerStatement(placed)].join('; '))
+  await change.onShard(shard, [...createViewStatements(placed), ...grantStatements(placed, definition, undefined, shard), markerStatement(placed, undefined, shard)].join('; '))
   return placed
 }
 
@@ -197,10 +198,12 @@ export async function convert(list: readonly Conversion[], byDefault: boolean, c
   for (const relation of old) {
     await lockTable(relation, change)
     // The marker first, as the statements do that read it and then the table: in the other order both could wait for each other.
-    const away = `DROP TABLE ${relation.table === undefined ? '' : markerName(relation.table)};
+    const { table } = relation
+    const group = change.snapshot.groups.get(table?.group ?? 0)
+    const away = (shard: number) => `DROP TABLE ${table === undefined ? '' : markerOn(shard, table, group)};
       ALTER TABLE ${qualified(relation.schema, relation.name)} RENAME TO ${quoteIdent(oldName(relation))};
       ALTER TABLE ${qualified(relation.schema, oldName(relation))} SET SCHEMA ${dataSchema}`
-    await change.onShards(holders(relation, change), away)
+    await settleAll(holders(relation, change).map((shard) => change.onShard(shard, away(shard))))
   }
   for (const { relation, wanted } of list) await insertPlacement(relation, wanted, byDefault, change)
   await createTables(old.map((relation) => relation.oid), change)

@@ -1,7 +1,7 @@
 /** A table's definition as the shell has it, and the statements that make the same table on a shard. */
 import { qualified, quoteIdent } from '../../base/quote.ts'
 import type { Relation, Snapshot, TableGroup } from '../../catalog/snapshot.ts'
-import { leafName, markerName } from '../../catalog/snapshot.ts'
+import { leafName, markerOn } from '../../catalog/snapshot.ts'
 import { rowsOfView } from './materialized-view.ts'
 import type { SchemaChange } from './schema-change.ts'
 
@@ -127,7 +127,7 @@ export function createStatements(relation: Relation, definition: TableDefinition
       statements.push(`CREATE TABLE ${leafName(table.id, bucket)} PARTITION OF ${name} FOR VALUES WITH (MODULUS ${group?.owners.length}, REMAINDER ${bucket})`)
     }
   }
-  statements.push(...grantStatements(relation, definition, group, shard), markerStatement(relation))
+  statements.push(...grantStatements(relation, definition, group, shard), markerStatement(relation, group, shard))
   return statements
 }
 
@@ -150,9 +150,10 @@ export function pauseTriggers(relation: Relation, definition: TableDefinition): 
   return { pause: `${table} DISABLE TRIGGER USER`, resume: states.join('; ') }
 }
 
-export function markerStatement(relation: Relation): string {
-  if (relation.table === undefined) return ''
-  return `CREATE TABLE ${markerName(relation.table)} (); GRANT SELECT ON ${markerName(relation.table)} TO PUBLIC`
+export function markerStatement({ table }: Relation, group: TableGroup | undefined, shard: number): string {
+  if (table === undefined) return ''
+  const marker = markerOn(shard, table, group)
+  return `CREATE TABLE ${marker} (); GRANT SELECT ON ${marker} TO PUBLIC`
 }
 
 /** What is granted on the table is granted on its leaves too: statements for one bucket name them. */
@@ -189,13 +190,14 @@ export function isLeafToLeaf(relation: Relation, constraint: ConstraintDefinitio
   return constraint.type === 'f' && relation.table?.kind === 'distributed' && snapshot.relationsByOid.get(constraint.referenced)?.table?.kind === 'distributed'
 }
 
-export function dropStatements(relation: Relation): string[] {
+export function dropStatements(relation: Relation, group: TableGroup | undefined, shard: number): string[] {
   if (relation.table === undefined) return []
+  const marker = markerOn(shard, relation.table, group)
   if (relation.relkind === 'm') {
     const { view, rows } = rowsOfView(relation)
-    return [`DROP MATERIALIZED VIEW IF EXISTS ${view} CASCADE`, `DROP TABLE IF EXISTS ${rows} CASCADE`, `DROP TABLE IF EXISTS ${markerName(relation.table)}`]
+    return [`DROP MATERIALIZED VIEW IF EXISTS ${view} CASCADE`, `DROP TABLE IF EXISTS ${rows} CASCADE`, `DROP TABLE IF EXISTS ${marker}`]
   }
-  return [`DROP TABLE IF EXISTS ${qualified(relation.schema, relation.name)} CASCADE`, `DROP TABLE IF EXISTS ${markerName(relation.table)}`]
+  return [`DROP TABLE IF EXISTS ${qualified(relation.schema, relation.name)} CASCADE`, `DROP TABLE IF EXISTS ${marker}`]
 }
 
 /** The servers that hold a table's rows. */

@@ -78,7 +78,8 @@ async function carryObjects(statement: Statement, before: Snapshot, after: Snaps
     if (relation.table === undefined) continue
     if (now === undefined) {
       await lockTable(relation, change)
-      await change.onShards(holders(relation, change), dropStatements(relation).join(';\n'))
+      const group = before.groups.get(relation.table.group ?? 0)
+      await settleAll(holders(relation, change).map((shard) => change.onShard(shard, dropStatements(relation, group, shard).join(';\n'))))
       await change.onCatalog(`DELETE FROM pgherd.placement WHERE oid = ${relation.oid}`)
     } else await carryName(relation, now, change)
   }
