@@ -95,7 +95,7 @@ export class EmbeddedCluster {
   private async startAll(progress: (line: string) => void): Promise<void> {
     const redis = findRedis()
     if (redis !== undefined) {
-      this.redis = new RedisServer(redis, await freePort())
+      this.redis = new RedisServer(redis, await freePort(), path.join(path.dirname(this.catalog.dataDir), 'redis.pid'))
     }
     await Promise.all([
       this.redis?.start(),

@@ -85,4 +85,15 @@ describe.each(users)('dev %s', (_name, identity) => {
     expect(await (await start('--replicas', '1')).interrupt()).toMatchObject({ code: 0 })
     expectStopped()
   })
+
+  test.skipIf(identity === undefined)('kill -9 of the router alone: what it had started ends with the next start, Redis too', async () => {
+    const first = await start()
+    const before = processesIn(dataDir)
+    killAtOnce([first.pid])
+    await first.end()
+    const second = await start()
+    expect(processesIn(dataDir).filter((pid) => before.includes(pid))).toEqual([])
+    expect(await second.interrupt()).toMatchObject({ code: 0 })
+    expectStopped()
+  })
 })
