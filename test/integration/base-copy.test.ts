@@ -41,9 +41,9 @@ test('it has what was committed before, during and after the copy', async () => 
   const [setup, writer] = [await connect(primary), await connect(primary)]
   await setup.query('CREATE TABLE t (id serial PRIMARY KEY, filler text)')
   await setup.query(`INSERT INTO t (filler) SELECT repeat('x', 500) FROM generate_series(1, 20000)`)
-  let stopped = false
+  const state = { stopped: false }
   const load = (async () => {
-    for (let i = 0; !stopped; i++) {
+    for (let i = 0; !state.stopped; i++) {
       await writer.query(`INSERT INTO t (filler) VALUES ('during')`)
       await writer.query(`UPDATE t SET filler = filler || 'y' WHERE id = $1`, [1 + (i % 20000)])
       // Files come and go.
@@ -54,7 +54,7 @@ test('it has what was committed before, during and after the copy', async () => 
   await copyRunning(primary, replica.dataDir, 'copied')
   replica.follow(primary.port, 'copied')
   await replica.start()
-  stopped = true
+  state.stopped = true
   await load
   await writer.query(`INSERT INTO t (filler) VALUES ('after')`)
   const reader = await connect(replica)
