@@ -88,6 +88,29 @@ export const limits = {
   decisionKeepMs: 600_000,
   askedDecisionKeepMs: 86_400_000,
   forgetEveryMs: 60_000,
+  /** A cut-over holds writes for no longer than this, or lets go of everything and is tried again later. */
+  cutoverMsMax: 500,
+  /** It waits for a lock no longer than this: well below PostgreSQL's deadlock_timeout. */
+  cutoverLockMsMax: 150,
+  cutoverRetryMsMin: 200,
+  cutoverRetryMsMax: 5_000,
+  /** A cut-over is tried once the target has no more than so much of the source's log to apply. */
+  cutoverLagBytesMax: 1 * MiB,
+  /** How often it looks whether the target has applied the last of it. */
+  cutoverLookMs: 3,
+  /** Copies that were compared in less time than this are compared again with the writes held. */
+  compareHeldMsMax: 100,
+  /** Parts of a copy that are compared by themselves while clients write, and how often, before the copy counts as wrong. */
+  compareParts: 256,
+  compareTimesMax: 20,
+  movePollMs: 200,
+  /** How often a router looks for moves that nobody works on. */
+  moverEveryMs: 1_000,
+  /** A move that has failed is tried again after so long, at first and at most. */
+  moveRetryMsMin: 500,
+  moveRetryMsMax: 30_000,
+  /** Moves at a time that a shard is the source or the target of. */
+  movesPerServerMax: 1,
   /** Decisions that one pass takes away from one database. */
   forgetRowsMax: 10_000,
 } as const

@@ -55,3 +55,9 @@ export async function wishOfMoves(client: pg.Client, ids: readonly number[], wis
   )
   return rows.map(({ id }) => id)
 }
+
+/** What movers have to do, in the order in which it was asked for. */
+export async function readUnfinished(client: pg.Client): Promise<Move[]> {
+  const { rows } = await client.query<MoveRow>(`SELECT ${columns} FROM pgherd.move WHERE stage NOT IN ('done', 'undone') ORDER BY id`)
+  return rows.map(asMove)
+}

@@ -10,7 +10,7 @@ export class ServerBranch implements Branch {
   readonly cannotPrepare: boolean
   private readonly connection: Participant['connection']
 
-  constructor({ server, wrote, cannotPrepare, connection }: Participant) {
+  constructor({ server, wrote, cannotPrepare, connection }: Pick<Participant, 'server' | 'wrote' | 'cannotPrepare' | 'connection'>) {
     this.server = server
     this.wrote = wrote
     this.cannotPrepare = cannotPrepare

@@ -1,0 +1,115 @@
+/** The tables of a group, as the source has the leaves of one bucket. */
+import { createHash } from 'node:crypto'
+import type pg from 'pg'
+import { qualified, quoteIdent, quoteLiteral } from '../base/quote.ts'
+import { dataSchema, leafName, markerOn } from '../catalog/snapshot.ts'
+import type { MoveJob } from './move-job.ts'
+import { MoveImpossible } from './move-job.ts'
+
+export interface BucketTable {
+  readonly id: number
+  /** Quoted and qualified. */
+  readonly parent: string
+  readonly leaf: string
+  /** What the source's leaf is called from the cut-over on, until it is dropped. */
+  readonly goneLeaf: string
+  readonly key: string
+  readonly layout: number
+  readonly facts: LeafFacts
+}
+
+export interface BucketTables {
+  readonly tables: readonly BucketTable[]
+  readonly modulus: number
+  /** By shard; see pgherd.shard_layout. */
+  readonly layouts: ReadonlyMap<number, number>
+  /** Another one tells that a schema change has come in between. */
+  readonly digest: string
+}
+
+interface ForeignKey {
+  readonly name: string
+  readonly definition: string
+  /** Quoted and qualified. */
+  readonly referenced: string
+  /** Between leaves: not inherited from the parents. */
+  readonly isBetweenLeaves: boolean
+}
+
+/** What a leaf on a shard is like, in JSON of the server. */
+export interface LeafFacts {
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly comparable: boolean }[]
+  readonly foreignKeys: readonly ForeignKey[]
+  readonly owner: string
+  readonly grants: readonly string[]
+  readonly hasIdentity: boolean
+}
+
+const factsQuery = (leaf: string) => `
+  SELECT json_build_object(
+    'columns', (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'number', a.attnum, 'notNull', a.attnotnull,
+        'generated', a.attgenerated, 'storage', a.attstorage, 'compression', a.attcompression, 'collation', a.attcollation::regcollation::text, 'default', pg_get_expr(d.adbin, d.adrelid),
+        'comparable', EXISTS (SELECT FROM pg_operator o JOIN pg_amop m ON m.amopopr = o.oid WHERE o.oprname = '=' AND o.oprleft = coalesce(nullif(t.typbasetype, 0), t.oid))
+          OR t.typtype IN ('e', 'c', 'r', 'm') OR t.typcategory = 'A' OR t.typname IN ('varchar', 'oidvector')) ORDER BY a.attnum)
+      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    'foreignKeys', (SELECT coalesce(json_agg(json_build_object('name', k.conname, 'definition', pg_get_constraintdef(k.oid), 'referenced', k.confrelid::regclass::text,
+        'isBetweenLeaves', k.conparentid = 0) ORDER BY k.conname, k.oid), '[]') FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f'),
+    'constraints', (SELECT json_agg(json_build_array(k.conname, pg_get_constraintdef(k.oid)) ORDER BY k.conname, k.oid) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 'f'),
+    'indexes', (SELECT json_agg(pg_get_indexdef(i.indexrelid) ORDER BY i.indexrelid) FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid),
+    'owner', pg_get_userbyid(c.relowner),
+    'grants', (SELECT coalesce(json_agg(g.grant ORDER BY g.grant), '[]') FROM (
+        SELECT format('GRANT %s ON %s TO %s', x.privilege_type, '%TABLE%', CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END)
+        FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner
+        UNION ALL SELECT format('GRANT %s (%I) ON %s TO %s', x.privilege_type, a.attname, '%TABLE%', CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END)
+        FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND NOT a.attisdropped) g ("grant")),
+    'hasIdentity', c.relreplident = 'i' OR (c.relreplident <> 'n' AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)),
+    'file', c.relfilenode, 'persistence', c.relpersistence, 'options', c.reloptions)::text AS facts
+  FROM pg_class c WHERE c.oid = to_regclass(${quoteLiteral(leaf)})`
+
+/** Throws when the source does not have the bucket's leaves. */
+export async function readBucketTables(job: MoveJob): Promise<BucketTables> {
+  const catalog = await job.sessions.on(job.catalog)
+  const { rows } = await catalog.query<{ id: number; layout: number; key: string; schema: string; name: string; modulus: number }>(
+    `SELECT p.id, p.layout, p.key_column AS key, n.nspname AS schema, c.relname AS name, g.bucket_count AS modulus
+     FROM pgherd.placement p JOIN pgherd.table_group g ON g.id = p.group_id JOIN pg_class c ON c.oid = p.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE p.group_id = $1 ORDER BY p.id`,
+    [job.group],
+  )
+  const { rows: raised } = await catalog.query<{ shard: number; layout: number }>('SELECT shard_id AS shard, layout FROM pgherd.shard_layout WHERE group_id = $1', [job.group])
+  const source = await job.sessions.on(job.source)
+  const tables: BucketTable[] = []
+  const hash = createHash('md5')
+  for (const { id, layout, key, schema, name } of rows) {
+    const leaf = leafName(id, job.bucket)
+    const text = await factsOf(leaf, source)
+    if (text === undefined) throw new Error(`${job.source.name} does not have ${leaf}`)
+    hash.update(`${id} ${schema}.${name} ${key} ${text}\n`)
+    const facts = JSON.parse(text) as LeafFacts
+    tables.push({ id, parent: qualified(schema, name), leaf, goneLeaf: `gone${job.id}_t${id}_b${job.bucket}`, key: quoteIdent(key), layout, facts })
+  }
+  return { tables, modulus: rows[0]?.modulus ?? 0, layouts: new Map(raised.map((row) => [row.shard, row.layout])), digest: hash.digest('hex') }
+}
+
+async function factsOf(leaf: string, client: pg.Client): Promise<string | undefined> {
+  return (await client.query<{ facts: string }>(factsQuery(leaf))).rows[0]?.facts
+}
+
+/** Without a key to find a row by, a change of it is found by comparing all of its columns. */
+export function refuseIncomparable({ tables }: BucketTables): void {
+  for (const { parent, facts } of tables) {
+    const column = facts.hasIdentity ? undefined : facts.columns.find(({ comparable }) => !comparable)
+    if (column === undefined) continue
+    throw new MoveImpossible(`rows of ${parent} cannot be told apart while they are moved: it has no primary key, and column ${quoteIdent(column.name)} is of type ${column.type}, which has no equality`)
+  }
+}
+
+/** The table's marker on a shard, before the cut-over and after it. */
+export function markersOf(table: BucketTable, shard: number, { layouts }: BucketTables): { readonly before: string; readonly after: string } {
+  const before = layouts.get(shard) ?? table.layout
+  return { before: markerOn(shard, { id: table.id, layout: before }, undefined), after: markerOn(shard, { id: table.id, layout: nextLayout(shard, layouts) }, undefined) }
+}
+
+export const nextLayout = (shard: number, layouts: ReadonlyMap<number, number>) => (layouts.get(shard) ?? 1) + 1
+
+export const gone = (table: BucketTable) => `${dataSchema}.${table.goneLeaf}`

@@ -1,0 +1,130 @@
+/** Takes away what a move has made, on each server by itself: the one that is away keeps its part until it is back. */
+import type pg from 'pg'
+import { settleAll } from '../base/settle-all.ts'
+import { limits } from '../base/limits.ts'
+import { quoteLiteral } from '../base/quote.ts'
+import { boundCheck } from './copy-bucket.ts'
+import type { MoveJob } from './move-job.ts'
+import { whenFree } from './when-free.ts'
+
+/** The copy was not cut over: the source has its leaves, the target loses its own. */
+export async function undoCopy(job: MoveJob, subscription: number | undefined): Promise<void> {
+  await settleAll([
+    undoOnTarget(job),
+    (async () => {
+      const source = await job.sessions.on(job.source)
+      await stopPublishing(job, source, subscription)
+      for (const leaf of await leavesOf(job, source)) {
+        await whenFree(job, () => source.query(`ALTER TABLE IF EXISTS ${leaf} REPLICA IDENTITY DEFAULT`))
+      }
+    })(),
+  ])
+}
+
+/** The copy is the bucket now; what is left of it on the source goes. Waits until both servers have committed the cut-over. */
+export async function removeSource(job: MoveJob, subscription: number | undefined): Promise<void> {
+  await settleAll([
+    (async () => {
+      const target = await job.sessions.on(job.target)
+      await untilEmpty(job, () => copiesOf(job, target))
+      await unsubscribe(job, target)
+    })(),
+    (async () => {
+      const source = await job.sessions.on(job.source)
+      await untilEmpty(job, () => leavesOf(job, source))
+      job.onStep('source')
+      await stopPublishing(job, source, subscription)
+      const old = await goneLeavesOf(job, source)
+      if (old.length > 0) await whenFree(job, () => source.query(`DROP TABLE IF EXISTS ${old.join(', ')}`))
+    })(),
+  ])
+}
+
+async function undoOnTarget(job: MoveJob): Promise<void> {
+  const target = await job.sessions.on(job.target)
+  await unsubscribe(job, target)
+  await whenFree(job, async () => {
+    const leaves = await copiesOf(job, target)
+    if (leaves.length === 0) return
+    await target.query('BEGIN')
+    try {
+      // A leaf that was attached while its lock was waited for is no copy any more.
+      await target.query(`LOCK TABLE ${leaves.join(', ')} IN ACCESS EXCLUSIVE MODE`)
+      const still = await copiesOf(job, target)
+      if (still.length > 0) await target.query(`DROP TABLE ${still.join(', ')}`)
+      await target.query('COMMIT')
+    } catch (error) {
+      await target.query('ROLLBACK').catch(() => undefined)
+      throw error
+    }
+  })
+}
+
+/** Without asking the source, which may be away; its slots are dropped there. */
+async function unsubscribe({ name, onStep }: MoveJob, target: pg.Client): Promise<void> {
+  const { rowCount } = await target.query(`SELECT FROM pg_subscription WHERE subname = ${quoteLiteral(name)}`)
+  if (rowCount === 0) return
+  onStep('unsubscribe')
+  await target.query(`ALTER SUBSCRIPTION ${name} DISABLE`)
+  await target.query(`ALTER SUBSCRIPTION ${name} SET (slot_name = NONE)`)
+  await target.query(`SET lock_timeout = ${limits.serverAnswerMsMax}`)
+  await target.query(`DROP SUBSCRIPTION ${name}`)
+  await target.query(`SET lock_timeout = ${limits.cutoverLockMsMax}`)
+}
+
+/** Slots would keep the source's log for ever: the subscription's own, and those of its workers for single tables. */
+async function stopPublishing(job: MoveJob, source: pg.Client, subscription: number | undefined): Promise<void> {
+  const { name } = job
+  for (;;) {
+    job.signal.throwIfAborted()
+    const mine = `slot_name = ${quoteLiteral(name)}${subscription === undefined ? '' : ` OR (slot_name ~ '^pg_${subscription}_sync_' AND database = current_database())`}`
+    const { rows } = await source.query<{ slot: string; pid: number | null }>(`SELECT slot_name AS slot, active_pid AS pid FROM pg_replication_slots WHERE ${mine}`)
+    if (rows.length === 0) break
+    for (const { slot, pid } of rows) {
+      if (pid !== null) await source.query('SELECT pg_terminate_backend($1, 1000)', [pid])
+      await source.query('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active', [slot]).catch((error: Error & { code?: string }) => {
+        if (error.code !== objectInUse && error.code !== undefinedObject) throw error
+      })
+    }
+    await job.clock.sleep(limits.movePollMs / 10)
+  }
+  await whenFree(job, () => source.query(`DROP PUBLICATION IF EXISTS ${name}`))
+}
+
+const objectInUse = '55006'
+const undefinedObject = '42704'
+
+async function untilEmpty(job: MoveJob, ask: () => Promise<readonly string[]>): Promise<void> {
+  while ((await ask()).length > 0) {
+    job.signal.throwIfAborted()
+    await job.clock.sleep(limits.movePollMs)
+  }
+}
+
+/** The bucket's leaves on a server, by their usual names. */
+async function leavesOf(job: MoveJob, client: pg.Client): Promise<string[]> {
+  const catalog = await job.sessions.on(job.catalog)
+  const { rows: tables } = await catalog.query<{ id: number }>('SELECT id FROM pgherd.placement WHERE group_id = $1', [job.group])
+  const { rows } = await client.query<{ leaf: string }>(
+    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relname = ANY ($1)`,
+    [tables.map(({ id }) => `t${id}_b${job.bucket}`)],
+  )
+  return rows.map(({ leaf }) => leaf)
+}
+
+/** What the move has made and not attached, of tables that are no more too: their CHECK carries its number. */
+async function copiesOf({ id }: MoveJob, target: pg.Client): Promise<string[]> {
+  const { rows } = await target.query<{ leaf: string }>(
+    `SELECT format('pgherd_data.%I', c.relname) AS leaf FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE k.conname = $1 AND NOT c.relispartition`,
+    [boundCheck(id)],
+  )
+  return rows.map(({ leaf }) => leaf)
+}
+
+async function goneLeavesOf({ id }: MoveJob, source: pg.Client): Promise<string[]> {
+  const { rows } = await source.query<{ leaf: string }>(
+    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND starts_with(relname, $1)`,
+    [`gone${id}_`],
+  )
+  return rows.map(({ leaf }) => leaf)
+}

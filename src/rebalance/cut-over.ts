@@ -1,0 +1,226 @@
+/**
+ * The cut-over: the moment at which a bucket changes its owner.
+ *
+ * Three transactions, one on each server, that commit in two phases. The catalog's holds the row of schema_version, so that no schema change
+ * is under way; the source's holds the leaves, so that nothing is written there; the target then applies the last of the source's log, and the
+ * copies are compared. What follows takes a few milliseconds: the source's leaves are detached and get other names, the target's are
+ * attached, the markers of both shards' tables are replaced by those of the next layout, the catalog says who the owner is.
+ *
+ * Writers wait meanwhile, for `limits.cutoverMsMax` at most: past that everything is let go. Locks are waited for less than PostgreSQL waits before
+ * it looks for deadlocks, so nobody is ended in one. A mover that stops in the middle is ended by PostgreSQL.
+ */
+import { settleAll } from '../base/settle-all.ts'
+import { limits } from '../base/limits.ts'
+import { quoteIdent } from '../base/quote.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import { Connection } from '../shard/connection.ts'
+import type { QueryResult } from '../shard/query.ts'
+import { query } from '../shard/query.ts'
+import { commitBranches, newTransactionId } from '../transaction/commit.ts'
+import { ServerBranch } from '../transaction/server-branch.ts'
+import type { BucketTable, BucketTables } from './bucket-tables.ts'
+import { gone, markersOf, nextLayout, readBucketTables } from './bucket-tables.ts'
+import { wholeSum } from './compare-copies.ts'
+import { boundCheck, referencedTriggers } from './copy-bucket.ts'
+import type { MoveJob } from './move-job.ts'
+import { MoveTaken } from './move-record.ts'
+
+/** Nothing has changed; it may be tried again, after another copy if the tables are not as they were. */
+export interface NotCutOver {
+  readonly reason: string
+  readonly copyAgain: boolean
+  readonly heldMs: number
+}
+
+export interface CutOver {
+  readonly heldMs: number
+  readonly rows: number | undefined
+}
+
+class Abandoned extends Error {
+  readonly copyAgain: boolean
+  constructor(reason: string, copyAgain = false) {
+    super(reason)
+    this.copyAgain = copyAgain
+  }
+}
+
+/** With `compareHeld` the copies are compared once more while nothing is written. Throws what leaves it open whether it has committed. */
+export async function cutOver(job: MoveJob, digest: string, compareHeld: boolean): Promise<CutOver | NotCutOver> {
+  const attempt = new Attempt(job)
+  try {
+    await attempt.open()
+    return await attempt.run(digest, compareHeld)
+  } catch (error) {
+    const { code, message } = error as Error & { code?: string }
+    if (error instanceof Abandoned || code === lockNotAvailable || code === queryCanceled || code === deadlockDetected) {
+      return { reason: message, copyAgain: error instanceof Abandoned && error.copyAgain, heldMs: attempt.heldMs }
+    }
+    throw error
+  } finally {
+    await attempt.close()
+  }
+}
+
+const lockNotAvailable = '55P03'
+const queryCanceled = '57014'
+const deadlockDetected = '40P01'
+
+class Attempt {
+  private readonly job: MoveJob
+  private readonly connections: Connection[] = []
+  private heldSince: number | undefined
+  private isCommitting = false
+  heldMs = 0
+
+  constructor(job: MoveJob) {
+    this.job = job
+  }
+
+  async open(): Promise<void> {
+    const { job } = this
+    for (const server of [job.catalog, job.source, job.target]) this.connections.push(await this.connect(server))
+  }
+
+  /** What has not committed by now never will. */
+  async close(): Promise<void> {
+    if (this.heldSince !== undefined) this.heldMs = this.job.clock.now() - this.heldSince
+    if (!this.isCommitting) await Promise.all(this.connections.map((connection) => query(connection, 'ROLLBACK').catch(() => undefined)))
+    for (const connection of this.connections) connection.close()
+  }
+
+  async run(digest: string, compareHeld: boolean): Promise<CutOver> {
+    const { job } = this
+    const [catalog] = this.connections as [Connection, Connection, Connection]
+    const begin = `SET search_path = ''; BEGIN; SET LOCAL lock_timeout = ${limits.cutoverLockMsMax}; SET LOCAL idle_in_transaction_session_timeout = ${2 * limits.cutoverMsMax}`
+    await Promise.all(this.connections.map((connection) => query(connection, begin)))
+    await this.on(catalog, 'UPDATE pgherd.schema_version SET version = version + 1')
+    const { rows: held } = await this.on(catalog, `SELECT FROM pgherd.move WHERE id = ${job.id} AND fence = ${job.record.fence} AND stage = 'cutting-over' AND wanted = 'done' FOR UPDATE`)
+    if (held.length === 0) throw new Abandoned('it is not wanted any more')
+    // From here on no schema changes, so this is how the tables are.
+    const bucket = await readBucketTables(job)
+    if (bucket.digest !== digest) throw new Abandoned('the schema was changed', true)
+    const { tables } = bucket
+    job.onStep('locks')
+    this.heldSince = job.clock.now()
+    const rows = tables.length === 0 ? undefined : await this.swap(bucket, compareHeld)
+    await this.decide(catalog, bucket)
+    this.checkTime()
+    job.onStep('commit')
+    this.isCommitting = true
+    const servers = [job.catalog, job.source, job.target]
+    const branches = this.connections.map((connection, i) => new ServerBranch({ server: servers[i] as ServerAddress, wrote: true, cannotPrepare: i === 0, connection }))
+    await commitBranches(branches, { id: newTransactionId(job.clock), database: job.database, isAsked: false }, job.commit)
+    this.heldMs = job.clock.now() - this.heldSince
+    this.heldSince = undefined
+    return { heldMs: this.heldMs, rows }
+  }
+
+  /** Gives the number of rows that were compared. */
+  private async swap(bucket: BucketTables, compareHeld: boolean): Promise<number | undefined> {
+    const { job } = this
+    const { tables } = bucket
+    const [, source, target] = this.connections as [Connection, Connection, Connection]
+    // In the order of those that statements take: a marker and then its table, a leaf and then its parent.
+    const markers = (shard: number) => tables.map((table) => markersOf(table, shard, bucket).before)
+    await this.on(source, `LOCK TABLE ${[...markers(job.source.id), ...tables.map(({ leaf }) => leaf), ...tables.map(({ parent }) => `ONLY ${parent}`)].join(', ')} IN ACCESS EXCLUSIVE MODE`)
+    await this.on(target, `LOCK TABLE ${markers(job.target.id).join(', ')} IN ACCESS EXCLUSIVE MODE`)
+    await this.untilApplied()
+    job.onStep('applied')
+    const rows = compareHeld ? await this.compare(tables, source, target) : undefined
+    const next = (shard: ServerAddress) => tables.flatMap((table) => nextMarker(table, shard.id, bucket))
+    await settleAll([this.leave(bucket, source, next(job.source)), this.arrive(bucket, target, next(job.target))])
+    return rows
+  }
+
+  /** The source's leaves are no partitions any more, and nobody finds them. */
+  private async leave({ tables }: BucketTables, source: Connection, markers: readonly string[]): Promise<void> {
+    const statements = tables.flatMap(({ parent, leaf, goneLeaf }) => [`ALTER TABLE ${parent} DETACH PARTITION ${leaf}`, `ALTER TABLE ${leaf} RENAME TO ${goneLeaf}`])
+    await this.on(source, [...statements, ...markers].join('; '))
+    // They are to be in nobody's way until they are dropped.
+    for (const table of tables) {
+      for (const { name, referenced, isBetweenLeaves } of table.facts.foreignKeys) {
+        if (isBetweenLeaves) continue
+        const { rows } = await this.on(source, referencedTriggers(gone(table), name))
+        for (const [trigger] of rows) await this.on(source, `ALTER TABLE ${referenced} DISABLE TRIGGER ${trigger}`)
+      }
+    }
+  }
+
+  private async arrive({ tables, modulus }: BucketTables, target: Connection, markers: readonly string[]): Promise<void> {
+    const { id, bucket } = this.job
+    const statements = tables.flatMap(({ parent, leaf }) => [
+      `ALTER TABLE ${parent} ATTACH PARTITION ${leaf} FOR VALUES WITH (MODULUS ${modulus}, REMAINDER ${bucket})`,
+      `ALTER TABLE ${leaf} DROP CONSTRAINT ${boundCheck(id)}`,
+    ])
+    await this.on(target, [...statements, ...markers].join('; '))
+  }
+
+  private async decide(catalog: Connection, { layouts }: BucketTables): Promise<void> {
+    const { id, group, bucket, source, target, record } = this.job
+    const owner = `UPDATE pgherd.bucket SET shard_id = ${target.id} WHERE group_id = ${group} AND bucket = ${bucket} AND shard_id = ${source.id} RETURNING 1`
+    const { rows: moved } = await this.on(catalog, owner)
+    if (moved.length !== 1) throw new Abandoned(`shard ${source.id} does not have bucket ${bucket} any more`)
+    for (const shard of [source.id, target.id]) {
+      await this.on(catalog, `INSERT INTO pgherd.shard_layout VALUES (${group}, ${shard}, ${nextLayout(shard, layouts)}) ON CONFLICT (group_id, shard_id) DO UPDATE SET layout = excluded.layout`)
+    }
+    const cleaning = `UPDATE pgherd.move SET stage = 'cleaning', changed_at = clock_timestamp(), error = NULL, lag_bytes = 0 WHERE id = ${id} AND fence = ${record.fence} RETURNING 1`
+    const { rows: mine } = await this.on(catalog, cleaning)
+    if (mine.length !== 1) throw new MoveTaken(id)
+    await this.on(catalog, 'NOTIFY pgherd_schema')
+  }
+
+  /** All that was written to the leaves is on the target, and visible there. */
+  private async untilApplied(): Promise<void> {
+    const { job } = this
+    const source = await job.sessions.on(job.source)
+    // A commit, so that the log is written up to here: what sends it to the target reads no further than that.
+    await source.query(`SELECT pg_logical_emit_message(true, 'pgherd.move', '')`)
+    const { rows } = await source.query<{ position: string }>('SELECT pg_current_wal_flush_lsn()::text AS position')
+    for (;;) {
+      const { rowCount } = await source.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND confirmed_flush_lsn >= $2::pg_lsn', [job.name, rows[0]?.position])
+      if (rowCount === 1) return
+      this.checkTime()
+      await job.clock.sleep(limits.cutoverLookMs)
+    }
+  }
+
+  private async compare(tables: readonly BucketTable[], source: Connection, target: Connection): Promise<number> {
+    const text = tables.map((table) => `SELECT * FROM (${wholeSum(table)}) s`).join(' UNION ALL ')
+    const [here, there] = await Promise.all([this.on(source, text), this.on(target, text)])
+    for (const [i, table] of tables.entries()) {
+      const [a, b] = [here.rows[i], there.rows[i]]
+      if (a?.[0] !== b?.[0] || a?.[1] !== b?.[1]) throw new Abandoned(`the copy of ${table.leaf} has ${b?.[0]} rows with checksum ${b?.[1]}, not ${a?.[0]} with ${a?.[1]}`, true)
+    }
+    return here.rows.reduce((sum, [count]) => sum + Number(count), 0)
+  }
+
+  /** Whatever takes longer than there is time is cancelled by the server. */
+  private on(connection: Connection, text: string): Promise<QueryResult> {
+    const left = Math.max(1, Math.ceil(this.checkTime()))
+    query(connection, `SET LOCAL statement_timeout = ${left}`).catch(() => undefined) // what follows fails as well
+    return query(connection, text)
+  }
+
+  private checkTime(): number {
+    const { clock, signal } = this.job
+    signal.throwIfAborted()
+    const left = limits.cutoverMsMax - (this.heldSince === undefined ? 0 : clock.now() - this.heldSince)
+    if (left <= 0) throw new Abandoned(`it took longer than ${limits.cutoverMsMax} ms`)
+    return left
+  }
+
+  private async connect(server: ServerAddress): Promise<Connection> {
+    const { credentials, database, clock } = this.job
+    return Connection.connect({ server, user: credentials.user, password: credentials.password, database, clock })
+  }
+}
+
+/** Whoever owns the table may drop its marker. */
+function nextMarker(table: BucketTable, shard: number, bucket: BucketTables): string[] {
+  const { before, after } = markersOf(table, shard, bucket)
+  return [`DROP TABLE ${before}`, `CREATE TABLE ${after} ()`, `ALTER TABLE ${after} OWNER TO ${quoteIdent(table.facts.owner)}`, `GRANT SELECT ON ${after} TO PUBLIC`]
+}
+
+export const isCutOver = (outcome: CutOver | NotCutOver): outcome is CutOver => !('reason' in outcome)
+

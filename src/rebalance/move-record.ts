@@ -1,0 +1,83 @@
+/** The row of pgherd.move that one mover works on. It shows the fence of its lock with whatever it writes. */
+import type pg from 'pg'
+import type { MoveStage, MoveWish } from './move.ts'
+
+/** Another mover has the move: whatever this one knows of it is old. */
+export class MoveTaken extends Error {
+  constructor(id: number) {
+    super(`move ${id} is another router's by now`)
+  }
+}
+
+export interface MoveState {
+  readonly stage: MoveStage
+  readonly wanted: MoveWish
+  readonly definition: string | undefined
+  readonly subscription: number | undefined
+}
+
+/** By the columns of pgherd.move. */
+export interface MoveNotes {
+  readonly definition?: string
+  readonly subscription?: number
+  readonly bytes?: number
+  readonly bytes_total?: number
+  readonly lag_bytes?: number
+  readonly rows?: number
+  readonly verified?: 'held' | 'before'
+  readonly error?: string | null
+}
+
+export class MoveRecord {
+  readonly id: number
+  readonly fence: number
+  private readonly client: pg.Client
+
+  constructor(client: pg.Client, id: number, fence: number) {
+    this.client = client
+    this.id = id
+    this.fence = fence
+  }
+
+  /**
+   * From now on nobody with an older fence writes to the row. Waits for the commit of a cut-over that is under way, so what it gives is
+   * what has become of it. Throws MoveTaken when a newer fence was there.
+   */
+  async claim(): Promise<MoveState> {
+    const { rows } = await this.client.query<{ stage: MoveStage; wanted: MoveWish; definition: string | null; subscription: number | null }>(
+      'UPDATE pgherd.move SET fence = $2 WHERE id = $1 AND fence <= $2 RETURNING stage, wanted, definition, subscription::int8::float8 AS subscription',
+      [this.id, this.fence],
+    )
+    const [row] = rows
+    if (row === undefined) throw new MoveTaken(this.id)
+    return { ...row, definition: row.definition ?? undefined, subscription: row.subscription ?? undefined }
+  }
+
+  /** The next stage is stored before it begins; routers are told, since they prepare for buckets that may be gone (Snapshot.isMoving). */
+  async to(stage: MoveStage, notes: MoveNotes = {}): Promise<void> {
+    const isOver = stage === 'done' || stage === 'undone'
+    await this.write(
+      [`stage = '${stage}'`, 'changed_at = clock_timestamp()', 'started_at = coalesce(started_at, clock_timestamp())', ...(isOver ? ['ended_at = clock_timestamp()'] : [])],
+      notes,
+    )
+  }
+
+  async note(notes: MoveNotes): Promise<void> {
+    await this.write([], notes)
+  }
+
+  /** A cut-over was tried, and has held writes for so long. */
+  async noteAttempt(heldMs: number): Promise<void> {
+    await this.client.query('UPDATE pgherd.move SET cutovers = cutovers + 1, held_ms = greatest(held_ms, $3) WHERE id = $1 AND fence = $2', [this.id, this.fence, Math.round(heldMs)])
+  }
+
+  private async write(fixed: readonly string[], notes: MoveNotes): Promise<void> {
+    const entries = Object.entries(notes)
+    const sets = [...fixed, ...entries.map(([column], i) => `${column} = $${i + 3}`)]
+    const { rowCount } = await this.client.query(
+      `UPDATE pgherd.move SET ${sets.join(', ')} WHERE id = $1 AND fence = $2 RETURNING ${fixed.length > 0 ? `pg_notify('pgherd_schema', '')` : '1'}`,
+      [this.id, this.fence, ...entries.map(([, value]) => value as unknown)],
+    )
+    if (rowCount !== 1) throw new MoveTaken(this.id)
+  }
+}

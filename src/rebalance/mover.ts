@@ -1,0 +1,198 @@
+/**
+ * Works on the moves of all databases, as one router of the cluster.
+ *
+ * A database's moves are its mover's that has the lock `moves of <database>`; with Redis away, nobody's. The mover takes moves in the
+ * order in which they were asked for, as many at a time as shards may take part in. When it stops or loses its lock, its
+ * connections are closed, and the next one goes on from the stages that are stored.
+ */
+import type pg from 'pg'
+import { limits } from '../base/limits.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { withAdmin } from '../coordination/admin-client.ts'
+import { clusterDatabase } from '../coordination/catalog-store.ts'
+import type { Lease, Locks } from '../coordination/locks.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { CommitContext } from '../transaction/commit.ts'
+import type { Move } from './move.ts'
+import { readUnfinished } from './move-requests.ts'
+import { MoveRecord, MoveTaken } from './move-record.ts'
+import { MoveSessions } from './move-sessions.ts'
+import { runMove } from './run-move.ts'
+
+export interface MoverParts {
+  readonly catalog: ServerAddress
+  readonly shards: () => readonly ServerAddress[]
+  readonly credentials: Credentials
+  readonly commit: CommitContext
+  readonly locks: Locks
+  readonly clock: Clock
+  readonly log: Logger
+  /** Is told of each step before it is done; what it throws ends the move's mover as a crash would. */
+  readonly onStep?: (step: string, move: Move) => void
+}
+
+interface Running {
+  readonly move: Move
+  readonly sessions: MoveSessions
+  readonly ended: Promise<void>
+}
+
+/** When a move that has failed is tried again. */
+interface Retry {
+  readonly at: number
+  readonly pauseMs: number
+}
+
+export class Mover {
+  private readonly parts: MoverParts
+  private readonly works = new Map<string, Promise<void>>()
+  private readonly stopping = new AbortController()
+  private readonly stopTimer: () => void
+  private turning: Promise<void> | undefined
+
+  constructor(parts: MoverParts) {
+    this.parts = parts
+    this.stopTimer = parts.clock.every(limits.moverEveryMs, () => void this.turn())
+  }
+
+  /** Looks for moves that nobody works on. Does not fail. */
+  turn(): Promise<void> {
+    this.turning ??= this.look()
+      .catch((error: Error) => this.parts.log.debug(`moves: ${error.message}`))
+      .finally(() => (this.turning = undefined))
+    return this.turning
+  }
+
+  async stop(): Promise<void> {
+    this.stopTimer()
+    this.stopping.abort(new Error('the router stops'))
+    await this.turning
+    await Promise.all(this.works.values())
+  }
+
+  private async look(): Promise<void> {
+    const { catalog, credentials, locks, log } = this.parts
+    const databases = await withAdmin(catalog, 'postgres', credentials, databaseNames, limits.serverAnswerMsMax)
+    for (const database of databases) {
+      if (this.works.has(database) || this.stopping.signal.aborted) continue
+      if (!(await this.unfinished(database)).some(isAtWork)) continue
+      const lease = await locks.acquire(`moves of ${database}`)
+      if (lease === undefined) continue
+      const work = new DatabaseMoves(database, lease, this.stopping.signal, this.parts)
+        .run()
+        .catch((error: Error) => log.warn(`moves of ${database}: ${error.message}`))
+        .finally(async () => {
+          await lease.release()
+          this.works.delete(database)
+        })
+      this.works.set(database, work)
+    }
+  }
+
+  private unfinished(database: string): Promise<Move[]> {
+    const { catalog, credentials } = this.parts
+    return withAdmin(catalog, database, credentials, readUnfinished, limits.serverAnswerMsMax).catch((error: Error & { code?: string }) => {
+      if (error.code === '42P01' || error.code === '3F000') return [] // not one of the cluster's, or an older one
+      throw error
+    })
+  }
+}
+
+async function databaseNames(client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> $1', [clusterDatabase])
+  return rows.map(({ name }) => name)
+}
+
+/** A paused move that has made nothing yet needs nobody. */
+const isAtWork = ({ stage, wanted }: Move) => wanted !== 'paused' || (stage !== 'waiting' && stage !== 'catching-up')
+
+class DatabaseMoves {
+  private readonly database: string
+  private readonly lease: Lease
+  private readonly signal: AbortSignal
+  private readonly parts: MoverParts
+  private readonly running = new Map<number, Running>()
+  private readonly retries = new Map<number, Retry>()
+
+  constructor(database: string, lease: Lease, stopping: AbortSignal, parts: MoverParts) {
+    this.database = database
+    this.lease = lease
+    this.signal = AbortSignal.any([stopping, lease.lost])
+    this.parts = parts
+  }
+
+  /** Until nothing is left to do, or it may do no more. */
+  async run(): Promise<void> {
+    const { catalog, credentials, clock } = this.parts
+    const closeAll = () => this.running.forEach(({ sessions }) => sessions.close())
+    this.signal.addEventListener('abort', closeAll)
+    try {
+      while (!this.signal.aborted) {
+        const unfinished = await withAdmin(catalog, this.database, credentials, readUnfinished, limits.serverAnswerMsMax)
+        const open = unfinished.filter(isAtWork)
+        if (open.length === 0 && this.running.size === 0) return
+        for (const move of open) if (this.mayStart(move, open)) await this.start(move)
+        await Promise.race([clock.sleep(limits.movePollMs), ...[...this.running.values()].map(({ ended }) => ended)])
+      }
+    } finally {
+      closeAll()
+      await Promise.all([...this.running.values()].map(({ ended }) => ended))
+      this.signal.removeEventListener('abort', closeAll)
+    }
+  }
+
+  private mayStart(move: Move, open: readonly Move[]): boolean {
+    if (this.running.has(move.id) || this.parts.clock.now() < (this.retries.get(move.id)?.at ?? 0)) return false
+    const busy = [...this.running.values()].map((one) => one.move)
+    const isFree = (server: number) => busy.filter(({ source, target }) => source === server || target === server).length < limits.movesPerServerMax
+    // What was begun comes first: it holds a slot, and with it the source's log.
+    const isBegun = ({ stage }: Move) => stage !== 'waiting'
+    const others = open.filter((other) => isBegun(other) && !isBegun(move) && !this.running.has(other.id) && (this.retries.get(other.id)?.at ?? 0) <= this.parts.clock.now())
+    return isFree(move.source) && isFree(move.target) && !others.some((other) => [other.source, other.target].some((id) => id === move.source || id === move.target))
+  }
+
+  private async start(move: Move): Promise<void> {
+    const { catalog, credentials, commit, clock, log, onStep } = this.parts
+    const server = (id: number) => this.parts.shards().find((shard) => shard.id === id)
+    const [source, target] = [server(move.source), server(move.target)]
+    if (source === undefined || target === undefined) return this.failed(move, new Error('a shard of the move is not known'))
+    const prefix = await namePrefix(this.database, this.parts)
+    const name = prefix + String(move.id)
+    const sessions = new MoveSessions(name, this.database, credentials)
+    const step = (what: string) => {
+      log.debug(`move ${move.id}: ${what}`)
+      onStep?.(what, move)
+    }
+    const work = async () => {
+      const record = new MoveRecord(await sessions.on(catalog), move.id, this.lease.fence)
+      const { id, group, bucket } = move
+      await runMove({ id, group, bucket, database: this.database, catalog, source, target, name, sessions, record, credentials, commit, clock, log, signal: this.signal, onStep: step })
+      this.retries.delete(move.id)
+    }
+    const ended = work()
+      .catch((error: Error) => this.failed(move, error))
+      .finally(() => {
+        sessions.close()
+        this.running.delete(move.id)
+      })
+    this.running.set(move.id, { move, sessions, ended })
+  }
+
+  private async failed(move: Move, error: Error): Promise<void> {
+    if (error instanceof MoveTaken || this.signal.aborted) return
+    const { catalog, credentials, clock, log } = this.parts
+    const pauseMs = Math.min(2 * (this.retries.get(move.id)?.pauseMs ?? limits.moveRetryMsMin / 2), limits.moveRetryMsMax)
+    this.retries.set(move.id, { at: clock.now() + pauseMs, pauseMs })
+    log.warn(`move ${move.id} of bucket ${move.bucket} to shard ${move.target}: ${error.message}`)
+    await withAdmin(catalog, this.database, credentials, (client) => new MoveRecord(client, move.id, this.lease.fence).note({ error: error.message }), limits.serverAnswerMsMax).catch(
+      (other: Error) => log.debug(`move ${move.id}: ${other.message}`),
+    )
+  }
+}
+
+/** Slots are the server's: their names tell the cluster and the database too. */
+async function namePrefix(database: string, { catalog, credentials, commit }: MoverParts): Promise<string> {
+  const oid = await withAdmin(catalog, database, credentials, async (client) => (await client.query<{ oid: string }>('SELECT oid::text FROM pg_database WHERE datname = current_database()')).rows[0]?.oid, limits.serverAnswerMsMax)
+  return `pgherd_${commit.clusterId}_${oid}_`
+}

@@ -1,0 +1,132 @@
+/** Moves in a test's own cluster: movers that are told to stop at a step, and what servers are left with. */
+import pg from 'pg'
+import { realClock } from '../../../src/base/clock.ts'
+import { limits } from '../../../src/base/limits.ts'
+import type { ServerAddress } from '../../../src/catalog/server-address.ts'
+import { catalogAddress, readCluster } from '../../../src/coordination/bootstrap.ts'
+import { CatalogFences } from '../../../src/coordination/fences.ts'
+import { LeasedLocks } from '../../../src/coordination/leased-locks.ts'
+import type { LeaseStore } from '../../../src/coordination/locks.ts'
+import { OwnLeaseStore } from '../../../src/coordination/own-lease-store.ts'
+import { consoleLogger } from '../../../src/observability/logger.ts'
+import type { Move, MoveRequest } from '../../../src/rebalance/move.ts'
+import { readMoves, requestMoves } from '../../../src/rebalance/move-requests.ts'
+import { Mover } from '../../../src/rebalance/mover.ts'
+import { SqlTransactionServer } from '../../../src/transaction/sql-transaction-server.ts'
+import { until } from '../../crash/support/until.ts'
+import type { TestCluster } from '../../support/cluster.ts'
+
+const credentials = { user: 'postgres' }
+const log = { ...consoleLogger(process.env['MOVE_LOG'] === undefined ? 'quiet' : 'debug') }
+
+export class Moving {
+  readonly catalog: ServerAddress
+  shards: readonly ServerAddress[] = []
+  private clusterId = ''
+  private readonly store: LeaseStore = new OwnLeaseStore(realClock)
+  private readonly movers: { mover: Mover; locks: LeasedLocks }[] = []
+  private readonly clients: pg.Client[] = []
+
+  private constructor(catalog: ServerAddress) {
+    this.catalog = catalog
+  }
+
+  static async of(cluster: TestCluster): Promise<Moving> {
+    const moving = new Moving(catalogAddress('127.0.0.1', cluster.running.cluster.catalog.port))
+    const { id, shards } = await readCluster(moving.catalog, credentials)
+    moving.clusterId = id
+    moving.shards = shards
+    return moving
+  }
+
+  async stop(): Promise<void> {
+    for (const { mover, locks } of this.movers) {
+      await mover.stop()
+      await locks.close()
+    }
+    await Promise.all(this.clients.map((client) => client.end().catch(() => undefined)))
+  }
+
+  /** A mover like a router's. What `onStep` throws ends it there. */
+  mover(onStep: (step: string, move: Move) => void = () => undefined): Mover {
+    const { catalog, store, clusterId } = this
+    const locks = new LeasedLocks({ store, fences: new CatalogFences(catalog, credentials), holder: 'a mover', leaseMs: limits.leaseMs, clock: realClock, log })
+    const servers = [catalog, ...this.shards].map((server) => new SqlTransactionServer(server, credentials))
+    const mover = new Mover({ catalog, shards: () => this.shards, credentials, commit: { clusterId, clock: realClock, log, inFlight: new Set(), servers }, locks, clock: realClock, log, onStep })
+    this.movers.push({ mover, locks })
+    return mover
+  }
+
+  async on(server: ServerAddress, database = 'postgres'): Promise<pg.Client> {
+    const client = new pg.Client({ host: server.host, port: server.port, user: 'postgres', database })
+    client.on('error', () => undefined)
+    await client.connect()
+    this.clients.push(client)
+    return client
+  }
+
+  shard(id: number): ServerAddress {
+    const shard = this.shards.find((one) => one.id === id)
+    if (shard === undefined) throw new Error(`no shard ${id}`)
+    return shard
+  }
+
+  async request(...requests: readonly MoveRequest[]): Promise<number[]> {
+    return requestMoves(await this.on(this.catalog), requests)
+  }
+
+  async move(id: number): Promise<Move> {
+    const [move] = await readMoves(await this.catalogClient(), [id])
+    if (move === undefined) throw new Error(`no move ${id}`)
+    return move
+  }
+
+  private catalogLasting: Promise<pg.Client> | undefined
+
+  private catalogClient(): Promise<pg.Client> {
+    return (this.catalogLasting ??= this.on(this.catalog))
+  }
+
+  async untilStage(id: number, stage: Move['stage']): Promise<void> {
+    let last = ''
+    await until(`move ${id} is ${stage}`, async () => {
+      const move = await this.move(id)
+      if (move.stage !== stage) last = `${move.stage} ${move.error ?? ''}`
+      return move.stage === stage
+    }, 60_000).catch((error: Error) => {
+      throw new Error(`${error.message} (${last})`)
+    })
+  }
+
+  /** The group of a table, and the shard of each of its buckets. */
+  async buckets(table: string): Promise<{ group: number; owners: number[] }> {
+    const client = await this.catalogClient()
+    const { rows } = await client.query<{ group: number; owners: number[] }>(
+      `SELECT p.group_id AS "group", array_agg(b.shard_id ORDER BY b.bucket) AS owners FROM pgherd.placement p JOIN pgherd.bucket b USING (group_id) WHERE p.oid = $1::regclass GROUP BY 1`,
+      [table],
+    )
+    const [row] = rows
+    if (row === undefined) throw new Error(`${table} is not distributed`)
+    return row
+  }
+
+  /** What moves make and are to take away again: nothing should be left of it once they are over. */
+  async leftovers(): Promise<string[]> {
+    const all = await Promise.all(
+      this.shards.map(async (shard) => {
+        const client = await this.on(shard)
+        const { rows } = await client.query<{ what: string }>(
+          `SELECT 'slot ' || slot_name AS what FROM pg_replication_slots WHERE slot_type = 'logical'
+           UNION ALL SELECT 'publication ' || pubname FROM pg_publication
+           UNION ALL SELECT 'subscription ' || subname FROM pg_subscription
+           UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND NOT relispartition AND relname !~ '^m[0-9]+_v'
+           UNION ALL SELECT 'identity of ' || relname FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relreplident <> 'd'
+           UNION ALL SELECT 'check of ' || conrelid::regclass FROM pg_constraint WHERE conname LIKE 'pgherd\\_move%'
+           UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts`,
+        )
+        return rows.map(({ what }) => `${shard.name}: ${what}`)
+      }),
+    )
+    return all.flat()
+  }
+}
