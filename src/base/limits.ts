@@ -61,6 +61,15 @@ export const limits = {
   finishRetryMsMax: 500,
   /** How often recovery looks whether the other parts of a commit are finished, before it leaves the last to its next pass. */
   gateAskTimesMax: 10,
+  /** Who wants to read several servers as of one moment waits at the gate so long, with pauses for those who commit, and in all. */
+  gateLockMsMax: 200,
+  gatePauseMs: 50,
+  gateWaitMsMax: 10_000,
+  /** A hold of the gate that its router leaves alone for so long ends. */
+  gateHoldMsMax: 2_000,
+  gateKeepMs: 10_000,
+  /** How often snapshots are opened again because the hold was lost. */
+  gateRetriesMax: 5,
   /** A server that the control plane asks is away when it has not answered by then. */
   serverAnswerMsMax: 3_000,
   deadlockEveryMs: 1_000,
@@ -74,6 +83,7 @@ export const limits = {
   /** Redis is away when it has not answered by then. */
   redisAnswerMsMax: 1_000,
   redisRetryMs: 200,
+  clusterSettingsEveryMs: 2_000,
   /** How old a read of a replica may be, where the session says nothing else, and the most that it may say. */
   replicaLagMsMax: 5_000,
   replicaSampleKeepMs: 60_000,

@@ -8,6 +8,8 @@ import type { BindValues } from '../shard/requests.ts'
 import type { Pool } from '../shard/pool.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
+import type { CommitGate } from '../transaction/commit-gate.ts'
+import type { ReadConsistency } from './one-moment.ts'
 import type { ReplicaReads } from './read-replica.ts'
 import type { SequenceValues } from './sequence-values.ts'
 import type { ShellNames } from './shell-names.ts'
@@ -33,6 +35,9 @@ export interface ExecutionContext {
   refreshSchema(): Promise<void>
   /** The connections that this session may share with others for point reads. */
   laneGroup(server: ServerAddress): LaneGroup
+  /** What the session wants of reads of several servers. */
+  readonly consistency: ReadConsistency
+  readonly gate: CommitGate
   /** Where reads may go to replicas. */
   readonly replicas?: ReplicaReads | undefined
   /** EXPLAIN ANALYZE is told of each statement that has run on a server. */

@@ -9,6 +9,7 @@ import { gatherRows } from './gather.ts'
 import { executeMerge } from './merge.ts'
 import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
+import { atOneMoment, readsSeveral } from './one-moment.ts'
 import { executePointRead } from './point-read.ts'
 import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
@@ -19,9 +20,14 @@ import { catalogText, oneShardText } from './transaction-time.ts'
 import { executeWorkbench } from './workbench/run-workbench.ts'
 
 /** Throws SqlError, or StaleLayout when the plan should be made again. */
-export function executePlan(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+export function executePlan(plan: QueryPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   // What is written must not rest on rows that are old.
-  if (context.replicas !== undefined && planWrites(plan)) return executePlan(plan, given, sink, { ...context, replicas: undefined })
+  if (context.replicas !== undefined && planWrites(plan)) return executePlan(plan, args, sink, { ...context, replicas: undefined })
+  if (readsSeveral(plan, args, context)) return atOneMoment(plan, args, context, () => execute(plan, args, sink, context))
+  return execute(plan, args, sink, context)
+}
+
+function execute(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   // Only what one server answers can wait there for its next rows.
   if (context.snapshot.timeTriggers && !context.transaction.active && writesOnSeveral(plan)) {
     return withTransaction(context, () => executePlan(plan, given, sink, context))

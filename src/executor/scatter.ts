@@ -7,6 +7,7 @@ import { renderTimedText } from '../planner/rewrite.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
 import { readDataRow } from '../protocol/row-description.ts'
 import { MessageWriter } from '../protocol/message-writer.ts'
+import type { TransactionModes } from '../transaction/transaction.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { insertEverywhere } from './insert.ts'
@@ -20,10 +21,10 @@ import { tagCount } from './tags.ts'
 import { timeFor } from './transaction-time.ts'
 
 /** Runs `work` in the session's transaction, or in one of its own that commits with it. */
-export async function withTransaction<T>(context: ExecutionContext, work: () => Promise<T>): Promise<T> {
+export async function withTransaction<T>(context: ExecutionContext, work: () => Promise<T>, modes?: TransactionModes): Promise<T> {
   const { transaction } = context
   if (transaction.active) return work()
-  transaction.begin('implicit')
+  transaction.begin('implicit', modes)
   try {
     const result = await work()
     await transaction.commit()

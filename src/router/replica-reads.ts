@@ -4,7 +4,6 @@
  * How far a primary's log was after the session's last write there is asked when it first matters: a session that never reads from
  * replicas pays nothing.
  */
-import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { LogPosition } from '../coordination/log-position.ts'
@@ -12,13 +11,14 @@ import { positionText, readPosition } from '../coordination/log-position.ts'
 import type { ReplicaChoice } from '../coordination/replica-watch.ts'
 import type { ReplicaReads } from '../executor/read-replica.ts'
 import { query } from '../shard/query.ts'
-import type { Settings } from '../transaction/settings.ts'
+import type { OwnValues, ReadFrom } from './own-settings.ts'
+import { readFrom, readLag, readToken } from './own-settings.ts'
 import type { Session } from './session.ts'
 
 export class SessionReplicas implements ReplicaReads {
   private readonly session: Session
   private readonly seen = new Map<number, LogPosition>()
-  private settingsRead: Settings | undefined
+  private settingsRead: OwnValues | undefined
   private from: ReadFrom = 'primary'
   private lagMsMax: number = limits.replicaLagMsMax
 
@@ -29,8 +29,9 @@ export class SessionReplicas implements ReplicaReads {
   /** This, where the statement that runs next may read from replicas. */
   get inUse(): ReplicaReads | undefined {
     const { transaction } = this.session
-    if (this.settingsRead !== transaction.settings) this.readSettings(transaction.settings)
-    if (this.from === 'primary') return undefined
+    if (this.settingsRead !== this.session.own) this.readSettings(this.session.own)
+    // Replicas have no moment in common.
+    if (this.from === 'primary' || this.session.consistency !== 'shard') return undefined
     const may = transaction.active ? transaction.readOnly : this.from === 'replica' || transaction.readOnlyNow
     return may ? this : undefined
   }
@@ -63,48 +64,10 @@ export class SessionReplicas implements ReplicaReads {
     if (position > (this.seen.get(shard) ?? 0n)) this.seen.set(shard, position)
   }
 
-  private readSettings(settings: Settings): void {
-    this.settingsRead = settings
-    this.from = readFrom(valueOf(settings, 'pgherd.read_from') ?? 'primary')
-    this.lagMsMax = readLag(valueOf(settings, 'pgherd.replica_lag_max') ?? `${limits.replicaLagMsMax}`)
-    for (const [shard, position] of readToken(valueOf(settings, 'pgherd.read_token') ?? '')) this.see(shard, position)
+  private readSettings(own: OwnValues): void {
+    this.settingsRead = own
+    this.from = readFrom(own['pgherd.read_from'] ?? 'primary')
+    this.lagMsMax = readLag(own['pgherd.replica_lag_max'] ?? '')
+    for (const [shard, position] of readToken(own['pgherd.read_token'] ?? '')) this.see(shard, position)
   }
-}
-
-type ReadFrom = 'primary' | 'replica' | 'replica_if_read_only'
-
-function readFrom(value: string): ReadFrom {
-  if (value === 'primary' || value === 'replica' || value === 'replica_if_read_only') return value
-  throw new SqlError('22023', `invalid value for parameter "pgherd.read_from": "${value}"`, { hint: 'Available values: primary, replica, replica_if_read_only.' })
-}
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000 }
-
-function readLag(value: string): number {
-  const [, number, unit = 'ms'] = /^\s*(\d+)\s*(ms|s|min)?\s*$/.exec(value) ?? []
-  const ms = Number(number) * (unitMs[unit] ?? NaN)
-  if (ms >= 1 && ms <= limits.replicaSampleKeepMs) return ms
-  throw new SqlError('22023', `invalid value for parameter "pgherd.replica_lag_max": "${value}"`, { hint: `Give a time from 1ms to ${limits.replicaSampleKeepMs / 1000}s.` })
-}
-
-function readToken(value: string): (readonly [number, LogPosition])[] {
-  return value.split(',').filter((part) => part !== '').map((part) => {
-    const [, shard, text = ''] = /^(\d+):(.+)$/.exec(part) ?? []
-    const position = readPosition(text)
-    if (shard === undefined || position === undefined) throw new SqlError('22023', `invalid value for parameter "pgherd.read_token": "${value}"`, { hint: 'SELECT pgherd.read_token() gives one.' })
-    return [Number(shard), position] as const
-  })
-}
-
-const readers: Readonly<Record<string, (value: string) => unknown>> = { 'pgherd.read_from': readFrom, 'pgherd.replica_lag_max': readLag, 'pgherd.read_token': readToken }
-
-/** Throws 22023 for a value that a setting of replica reads cannot have. */
-export function checkReplicaSetting(name: string, value: string): void {
-  readers[name]?.(value)
-}
-
-/** From the statement that set it. */
-function valueOf(settings: Settings, name: string): string | undefined {
-  const [, quoted, bare] = /(?:=|\bto\b)\s*(?:'([^']*)'|(\w+))\s*$/i.exec(settings.get(name) ?? '') ?? []
-  return quoted ?? bare
 }

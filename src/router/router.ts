@@ -11,6 +11,7 @@ import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
 import { recoverDatabases } from '../coordination/database-changes.ts'
 import { recoverIndexChanges } from '../coordination/index-changes.ts'
 import { Duty } from '../coordination/duty.ts'
+import { ClusterSettings } from '../coordination/cluster-settings.ts'
 import { CatalogFences } from '../coordination/fences.ts'
 import { LeasedLocks } from '../coordination/leased-locks.ts'
 import type { LeaseStore, Locks } from '../coordination/locks.ts'
@@ -23,10 +24,12 @@ import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
+import { CommitGate } from '../transaction/commit-gate.ts'
 import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
 import { forgetDecisions } from '../transaction/forget-decisions.ts'
 import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
+import { SqlGateServer } from '../transaction/sql-gate-server.ts'
 import { SqlTransactionServer } from '../transaction/sql-transaction-server.ts'
 import { KnownStatements } from './known-statements.ts'
 import { ParseCache } from './parse-cache.ts'
@@ -81,7 +84,11 @@ export class Router {
     const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
     const fences = new CatalogFences(catalog, credentials)
     const replicas = new ReplicaWatch({ servers: () => store.servers, credentials, clock, log, onGone: (server) => pool.closeReplica(server) })
-    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas }
+    const gates = [catalog, ...shards].map((server) => new SqlGateServer(server, credentials, clock))
+    const gate = new CommitGate(() => gates, clock)
+    const clusterSettings = new ClusterSettings(catalog, credentials, clock, log)
+    await clusterSettings.refresh()
+    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas, gate, clusterSettings }
     const server = new RouterServer(services)
     const port = await server.listen(options.host, options.port)
     const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, holder: `${os.hostname()}:${port}`, leaseMs: limits.leaseMs, clock, log })
@@ -96,7 +103,7 @@ export class Router {
     // Who recovers also clears up.
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forgetDecisions(commit)))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    return new Router(port, server, services, { locks, duties, stopTimers: [stopDetector, stopForgetting] })
+    return new Router(port, server, services, { locks, duties, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
   }
 
   async stop(): Promise<void> {

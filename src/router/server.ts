@@ -9,6 +9,7 @@ import { settingsChange } from '../transaction/settings.ts'
 import { SessionNumbers } from './activity.ts'
 import { readIntoShared } from './client-socket.ts'
 import { ClientStream } from './client-stream.ts'
+import { ownColumns, ownValues } from './own-settings.ts'
 import type { Services } from './services.ts'
 import { Session } from './session.ts'
 import { newestMinor, readStartUp, startUpSettings } from './start-up.ts'
@@ -153,8 +154,9 @@ export class RouterServer {
       if (change.length > 0) await query(connection, change.join('; '))
       connection.settings = initialSettings
       await services.store.get(database)
-      const { rows } = await query(connection, 'SHOW search_path')
-      const session = new Session(services, stream, { pid, address: socket.remoteAddress, port: socket.remotePort, database, user, initialSettings, searchPath: rows[0]?.[0] ?? '' })
+      const { rows } = await query(connection, `SELECT current_setting('search_path'), current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'), ${ownColumns}`)
+      const [searchPath = '', isolation = '', readOnly, ...own] = rows[0] ?? []
+      const session = new Session(services, stream, { pid, address: socket.remoteAddress, port: socket.remotePort, database, user, initialSettings, searchPath, own: ownValues(own, services.clusterSettings.values), base: { isolation, readOnly: readOnly === 'on' } })
       for (const [name, value] of connection.reported) session.reportParameter(name, value)
       return session
     } finally {

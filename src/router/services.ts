@@ -3,6 +3,8 @@ import type { Garbage } from '../base/garbage.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { DatabaseServers } from '../coordination/database-changes.ts'
 import type { CatalogFences } from '../coordination/fences.ts'
+import type { ClusterSettings } from '../coordination/cluster-settings.ts'
+import type { CommitGate } from '../transaction/commit-gate.ts'
 import type { ReplicaWatch } from '../coordination/replica-watch.ts'
 import type { CatalogStore } from '../coordination/catalog-store.ts'
 import type { SequenceValues } from '../executor/sequence-values.ts'
@@ -40,4 +42,6 @@ export interface Services {
   readonly databases: DatabaseServers
   readonly fences: CatalogFences
   readonly replicas: ReplicaWatch
+  readonly gate: CommitGate
+  readonly clusterSettings: ClusterSettings
 }

@@ -11,7 +11,7 @@ import type { Snapshot } from '../catalog/snapshot.ts'
 import type { RouterFact } from '../planner/router-facts.ts'
 import type { Arguments, ExecutionContext, RouterRow } from '../executor/context.ts'
 import { executePlan } from '../executor/execute-plan.ts'
-import { openSnapshots } from '../executor/open-snapshots.ts'
+import { openAllSnapshots } from '../executor/open-snapshots.ts'
 import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
 import type { ResultSink } from '../executor/result-sink.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
@@ -30,6 +30,7 @@ import type { Statement } from '../sql/parse.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { LaneGroup } from '../transaction/lanes.ts'
 import type { Settings } from '../transaction/settings.ts'
+import type { BaseModes } from '../transaction/transaction.ts'
 import { Transaction } from '../transaction/transaction.ts'
 import { ClientNews } from './client-news.ts'
 import type { ClientSession } from './activity.ts'
@@ -41,6 +42,8 @@ import { ExtendedProtocol } from './extended-protocol.ts'
 import { callFunction } from './function-call.ts'
 import type { KnownStatement } from './known-statements.ts'
 import type { Services } from './services.ts'
+import type { ReadConsistency } from '../executor/one-moment.ts'
+import type { OwnValues } from './own-settings.ts'
 import { SessionReplicas } from './replica-reads.ts'
 import { asReported, runSimpleQuery } from './simple-query.ts'
 import { Templates } from './templates.ts'
@@ -58,6 +61,8 @@ export interface SessionOptions {
   /** SET statements of the start-up packet, by name. */
   readonly initialSettings: ReadonlyMap<string, string>
   readonly searchPath: string
+  readonly own: OwnValues
+  readonly base: BaseModes
 }
 
 const cancelAgainMs = 100
@@ -81,6 +86,8 @@ export class Session implements ClientSession {
   /** Cursors: which server each is on. */
   readonly cursors = new Map<string, { server: number; hold: boolean; declaredAt: number; text: string }>()
   searchPathSetting: string
+  /** Settings of pgherd's own. */
+  own: OwnValues
   /** The schema as this transaction has changed it. */
   transactionSnapshot: Snapshot | undefined
   schemaChanged = false
@@ -111,8 +118,9 @@ export class Session implements ClientSession {
     this.user = options.user
     this.currentUser = options.user
     this.searchPathSetting = options.searchPath
+    this.own = options.own
     this.initialSettings = options.initialSettings
-    this.transaction = new Transaction(services.pool, options.database, options.user, services.commit)
+    this.transaction = new Transaction(services.pool, options.database, options.user, services.commit, options.base)
     this.transaction.settings = options.initialSettings
     this.transaction.onReported = (name, value) => this.reportParameter(name, value)
     this.extended = new ExtendedProtocol(this)
@@ -230,7 +238,8 @@ export class Session implements ClientSession {
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
     const { transaction, database, user, pid, laneGroup, noteSequence, routerRows, refreshSchema } = this
-    return { text, sessionPid: pid, replicas: this.replicas.inUse, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
+    const { gate } = this.services
+    return { text, sessionPid: pid, replicas: this.replicas.inUse, consistency: this.consistency, gate, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
   }
 
   private readonly refreshSchema = async (): Promise<void> => {
@@ -241,6 +250,10 @@ export class Session implements ClientSession {
     fact === 'locks' ? this.services.fences.rows() : [...this.services.clients.values()].map((client) => client.activity())
 
   readonly replicas = new SessionReplicas(this)
+
+  get consistency(): ReadConsistency {
+    return this.own['pgherd.read_consistency'] as ReadConsistency
+  }
 
   private readonly laneGroups = new Map<number, LaneGroup>()
   private laneSettings: Settings | undefined
@@ -431,7 +444,7 @@ export class Session implements ClientSession {
   /** Any statement. Throws SqlError. */
   async runStatement(statement: Statement, args: Arguments, sink: ClientSink): Promise<StatementEnd> {
     this.checkNotFailed(statement)
-    if (this.transaction.needsSnapshots && readsRows(statement)) await openSnapshots(this.executionContext(await this.currentSnapshot()))
+    if (this.transaction.needsSnapshots && readsRows(statement)) await openAllSnapshots(this.executionContext(await this.currentSnapshot()))
     return (await runSessionStatement(statement, args, sink, this)) ?? this.runData(statement, args, sink)
   }
 

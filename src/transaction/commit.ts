@@ -5,7 +5,7 @@
  * inserts the transaction's id into its table of decisions and commits, and that commit is the decision; then the others
  * COMMIT PREPARED. What a crash leaves prepared, recovery finishes by asking the decider (recovery.ts).
  *
- * One of those that prepare, the *gate holder*, also passes the gate (executor/commit-gate.ts has the other side) and is finished last, so
+ * One of those that prepare, the *gate holder*, also passes the gate (commit-gate.ts has the other side) and is finished last, so
  * that who holds the gates of all servers finds the transaction visible everywhere or nowhere. A transaction that wrote on one server and read
  * on others passes the gate there: what it has read must not be missing from a snapshot that shows what it wrote.
  */

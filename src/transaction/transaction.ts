@@ -65,6 +65,12 @@ export interface TransactionModes {
 
 export const defaultModes: TransactionModes = { text: '', readOnly: undefined, isolation: undefined }
 
+/** Values of default_transaction_isolation and default_transaction_read_only. */
+export interface BaseModes {
+  readonly isolation: string
+  readonly readOnly: boolean
+}
+
 export type TransactionState = 'none' | 'block' | 'implicit'
 
 let begun = 0
@@ -79,6 +85,8 @@ export class Transaction {
   isVictim = false
   state: TransactionState = 'none'
   failed = false
+  /** What transactions are where the session has SET nothing: its role or database may say so. */
+  readonly base: BaseModes
   private modeTexts: string[] = []
   readOnly = false
   isolation = 'read committed'
@@ -109,7 +117,8 @@ export class Transaction {
   private readonly user: string
   private readonly commitContext: CommitContext
 
-  constructor(pool: Pool, database: string, user: string, commitContext: CommitContext) {
+  constructor(pool: Pool, database: string, user: string, commitContext: CommitContext, base: BaseModes) {
+    this.base = base
     this.pool = pool
     this.database = database
     this.user = user
@@ -130,7 +139,7 @@ export class Transaction {
     this.clock = undefined
     this.time = undefined
     this.readOnly = this.readOnlyByDefault
-    this.isolation = defaultIsolation(this.settings)
+    this.isolation = defaultIsolation(this.settings, this.base)
     this.snapshotsOpen = false
     this.modeTexts = []
     this.journal = []
@@ -155,7 +164,8 @@ export class Transaction {
   }
 
   private get readOnlyByDefault(): boolean {
-    return /(=|\bto\b)\s*'?(on|true|yes|1)'?\s*$/i.test(this.settings.get('default_transaction_read_only') ?? '')
+    const set = this.settings.get('default_transaction_read_only')
+    return set === undefined ? this.base.readOnly : /(=|\bto\b)\s*'?(on|true|yes|1)'?\s*$/i.test(set)
   }
 
   /** Modes that come after BEGIN (SET TRANSACTION), before any participant has begun. */
@@ -163,6 +173,11 @@ export class Transaction {
     if (modes.text !== '') this.modeTexts.push(modes.text)
     this.readOnly = modes.readOnly ?? this.readOnly
     this.isolation = modes.isolation ?? this.isolation
+  }
+
+  /** Of the transaction, or of the one that would begin now. */
+  get isolationNow(): string {
+    return this.active ? this.isolation : defaultIsolation(this.settings, this.base)
   }
 
   get needsSnapshots(): boolean {
@@ -392,9 +407,9 @@ export class Transaction {
   }
 }
 
-function defaultIsolation(settings: Settings): string {
+function defaultIsolation(settings: Settings, base: BaseModes): string {
   const set = /(serializable|repeatable read|read committed|read uncommitted)/i.exec(settings.get('default_transaction_isolation') ?? '')
-  return set?.[1]?.toLowerCase() ?? 'read committed'
+  return set?.[1]?.toLowerCase() ?? base.isolation
 }
 
 async function rollbackOne(connection: Connection): Promise<void> {

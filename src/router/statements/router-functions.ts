@@ -1,6 +1,6 @@
 /**
  * Functions of schema pgherd that the router answers, each alone in a SELECT: transaction_id(), transaction_status(id), which says what
- * became of it, and read_token(), with which another session sees on replicas what this one has committed.
+ * became of it, read_token(), with which another session sees on replicas what this one has committed, and set_cluster_setting(name, value).
  */
 import { refuse, SqlError } from '../../base/errors.ts'
 import { quoteIdent, quoteLiteral } from '../../base/quote.ts'
@@ -13,12 +13,13 @@ import { readDataRow } from '../../protocol/row-description.ts'
 import type { AnyNode, FuncCall } from '../../sql/ast.ts'
 import { names, walk } from '../../sql/ast.ts'
 import { transactionStatus } from '../../transaction/transaction-status.ts'
+import { checkOwnSetting, ownDefaults } from '../own-settings.ts'
 import type { ClientSink } from '../client-sink.ts'
 import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
 
 export const runRouterFunction: Handler = async (statement, args, sink, session) => {
-  if (!/transaction_(id|status)|read_token/i.test(statement.source.text) || !callsOne(statement.node)) return undefined
+  if (!/transaction_(id|status)|read_token|set_cluster_setting/i.test(statement.source.text) || !callsOne(statement.node)) return undefined
   const select = statement.node.SelectStmt
   const [target, ...more] = select?.targetList ?? []
   const { val, name: alias } = (target as AnyNode | undefined)?.ResTarget ?? {}
@@ -27,10 +28,11 @@ export const runRouterFunction: Handler = async (statement, args, sink, session)
   const name = ownFunction(call)
   const column = quoteIdent(alias ?? name ?? '')
   if (name === 'read_token') return onCatalog(`SELECT ${quoteLiteral(await session.replicas.token())}::text AS ${column}`, args, sink, session)
+  if (name === 'set_cluster_setting') return setForCluster(column, call, args, sink, session)
   return name === 'transaction_id' ? tellId(column, args, sink, session) : tellStatus(column, call, args, sink, session)
 }
 
-const answered = new Set(['transaction_id', 'transaction_status', 'read_token'])
+const answered = new Set(['transaction_id', 'transaction_status', 'read_token', 'set_cluster_setting'])
 
 function ownFunction(call: unknown): string | undefined {
   const [schema, name] = names((call as FuncCall).funcname as AnyNode[] | undefined)
@@ -54,21 +56,38 @@ async function tellId(column: string, args: Arguments, sink: ClientSink, session
 }
 
 async function tellStatus(column: string, call: FuncCall, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
-  const id = argumentOf(call, args)
+  const [id] = argumentsOf(call, args, 1)
   const status = id === undefined ? undefined : await transactionStatus(id, session.database, () => isOpen(id, session), session.services.commit)
   // The values of parameters stay, so that PostgreSQL counts as many as the client.
   const value = status === undefined ? 'NULL' : quoteLiteral(status)
   return onCatalog(`SELECT ${value}::text AS ${column}`, args, sink, session)
 }
 
-function argumentOf(call: FuncCall, args: Arguments): string | undefined {
-  const [argument, ...more] = (call.args ?? []) as AnyNode[]
-  const node = (argument?.TypeCast?.arg as AnyNode | undefined) ?? argument
-  const constant = node?.A_Const
-  const number = node?.ParamRef?.number
-  if (more.length > 0 || (constant === undefined && number === undefined)) throw refuse('pgherd.transaction_status() is supported with a constant or a parameter')
-  if (number !== undefined) return args.bind.values[number - 1]?.toString()
-  return constant?.isnull === true ? undefined : (constant?.sval?.sval ?? '')
+/** What pgherd's settings are for sessions that say nothing else. */
+async function setForCluster(column: string, call: FuncCall, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
+  const [given = '', value = ''] = argumentsOf(call, args, 2)
+  const name = given.startsWith('pgherd.') ? given : `pgherd.${given}`
+  if (!Object.hasOwn(ownDefaults, name) || name === 'pgherd.read_token') throw new SqlError('42704', `"${name}" is not a setting of the cluster`)
+  checkOwnSetting(name, value)
+  const found = new RowsSink()
+  await onCatalog('SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user', noArguments, found, session)
+  if (readDataRow(found.rows[0] as Buffer, 0)[0]?.toString() !== 't') throw new SqlError('42501', 'permission denied: only superusers change settings of the cluster')
+  await session.services.clusterSettings.set(name, value)
+  return onCatalog(`SELECT ${quoteLiteral(value)}::text AS ${column}`, args, sink, session)
+}
+
+function argumentsOf(call: FuncCall, args: Arguments, count: number): (string | undefined)[] {
+  const given = (call.args ?? []) as AnyNode[]
+  const values = given.map((argument) => {
+    const node = (argument.TypeCast?.arg as AnyNode | undefined) ?? argument
+    const constant = node.A_Const
+    const number = node.ParamRef?.number
+    if (constant === undefined && number === undefined) throw refuse('functions of pgherd are supported with constants and parameters')
+    if (number !== undefined) return args.bind.values[number - 1]?.toString()
+    return constant?.isnull === true ? undefined : (constant?.sval?.sval ?? '')
+  })
+  if (values.length !== count) throw new SqlError('42883', `the function takes ${count} arguments`)
+  return values
 }
 
 async function isOpen(id: string, session: Session): Promise<boolean> {

@@ -11,7 +11,7 @@ import type { Settings } from '../../transaction/settings.ts'
 import { withSetting } from '../../transaction/settings.ts'
 import type { Handler } from './run-statement.ts'
 import type { Session } from '../session.ts'
-import { checkReplicaSetting } from '../replica-reads.ts'
+import { checkOwnSetting, ownColumns, ownDefaults, ownValues } from '../own-settings.ts'
 import { changeModes, readModes } from './transaction-control.ts'
 
 const done = (tag: string): StatementEnd => ({ kind: 'complete', tag })
@@ -49,7 +49,7 @@ const settingText = (node: VariableSetStmt) => {
 
 /** Settings under which the router would read statements, or carry values, otherwise than PostgreSQL. */
 export function checkValue(name: string, value: string): void {
-  checkReplicaSetting(name, value)
+  checkOwnSetting(name, value)
   if (name === 'standard_conforming_strings' && !/^(on|true|1|yes)$/i.test(value)) throw refuse('standard_conforming_strings cannot be off', "Write E'...' for strings with escapes.")
   if (name === 'extra_float_digits' && !(Number(value) >= 1)) throw refuse('extra_float_digits cannot be less than 1: values would lose digits on their way', 'Round them in the query.')
 }
@@ -91,7 +91,7 @@ export async function apply(session: Session, text: string, name: string, isLoca
     if (all) transaction.settings = keepRole(transaction.settings, session.initialSettings)
     else transaction.settings = withSetting(transaction.settings, name, kind === 'set' ? text : initial)
   }
-  if (all || changesPath.has(name)) {
+  if (all || changesPath.has(name) || Object.hasOwn(ownDefaults, name)) {
     session.searchPathTouched = transaction.active
     await readSearchPath(session)
   }
@@ -125,8 +125,9 @@ class ParameterSink extends NullSink {
 export async function readSearchPath(session: Session): Promise<void> {
   const context = session.executionContext(await session.currentSnapshot())
   const sink = new RowsSink()
-  await runOnServer(session.services.catalog, { text: `SELECT current_setting('search_path'), current_user`, markers: [], writes: false }, noArguments, sink, context)
-  const [path, user] = readDataRow(sink.rows[0] as Buffer, 0)
+  await runOnServer(session.services.catalog, { text: `SELECT current_setting('search_path'), current_user, ${ownColumns}`, markers: [], writes: false }, noArguments, sink, context)
+  const [path, user, ...own] = readDataRow(sink.rows[0] as Buffer, 0)
+  session.own = ownValues(own.map((value) => value?.toString()), session.services.clusterSettings.values)
   session.searchPathSetting = path?.toString() ?? ''
   session.currentUser = user?.toString() ?? session.user
 }
@@ -147,6 +148,12 @@ export const runShow: Handler = async (statement, args, sink, session) => {
     return end.kind === 'complete' ? done('SHOW') : end
   }
   const context = session.executionContext(await session.currentSnapshot())
+  if (name !== undefined && Object.hasOwn(ownDefaults, name)) {
+    // PostgreSQL knows it only where somebody has set it.
+    const text = `SELECT ${quoteLiteral(session.own[name] ?? '')}::text AS "${name}"`
+    const end = await runOnServer(session.services.catalog, { text, markers: [], writes: false }, args, sink, context)
+    return end.kind === 'complete' ? done('SHOW') : end
+  }
   return runOnServer(session.services.catalog, { text: statement.source.text, markers: [], writes: false }, args, sink, context)
 }
 

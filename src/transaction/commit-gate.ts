@@ -1,0 +1,146 @@
+/**
+ * The readers' side of the gate: snapshots of several servers between the commits over several servers (the committers' side is in commit.ts).
+ *
+ * A commit over several servers holds the gate of one of them from before its decision until its last part is visible. Who holds
+ * the gates of all servers therefore finds each such commit visible everywhere or nowhere, for as long as it holds them: it opens
+ * its snapshots, lets go, and trusts them if all gates were still held then. Readers hold the gate together, so they never wait for each other.
+ *
+ * Sessions of a router that come while a hold is in use share the next one: so committers come between.
+ */
+import { SqlError } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
+
+export interface GateHold {
+  /** False when it was lost before. Does not fail. */
+  release(): Promise<boolean>
+}
+
+export interface GateServer {
+  readonly id: number
+  readonly name: string
+  /** Undefined when a commit is in the gate for too long; throws when the server does not answer. A hold ends by itself when its router sleeps. */
+  hold(database: string): Promise<GateHold | undefined>
+}
+
+/** Sessions that open their snapshots in the same hold. */
+class Party {
+  readonly servers = new Set<number>()
+  private readonly guests: Promise<unknown>[] = []
+  readonly held = new Deferred<void>()
+  /** Whether the gates were held throughout. */
+  readonly over = new Deferred<boolean>()
+
+  join(servers: readonly number[]): void {
+    for (const server of servers) this.servers.add(server)
+  }
+
+  bring(work: Promise<unknown>): void {
+    this.guests.push(work)
+  }
+
+  /** Resolves when all who came in time have opened their snapshots, or failed to. */
+  async gone(): Promise<void> {
+    await Promise.allSettled(this.guests)
+  }
+}
+
+class Deferred<T> {
+  readonly promise: Promise<T>
+  resolve: (value: T) => void = () => undefined
+  reject: (error: unknown) => void = () => undefined
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    this.promise.catch(() => undefined) // nobody may be waiting any more
+  }
+}
+
+interface Door {
+  next: Party | undefined
+  isRunning: boolean
+}
+
+export class CommitGate {
+  private readonly serverList: () => readonly GateServer[]
+  private readonly clock: Clock
+  private readonly doors = new Map<string, Door>()
+
+  constructor(servers: () => readonly GateServer[], clock: Clock) {
+    this.serverList = servers
+    this.clock = clock
+  }
+
+  /**
+   * Runs `open`, which opens snapshots on these servers, while their gates are held. True when they are of one moment; false when the hold was lost, and
+   * the snapshots mean nothing. Throws what `open` throws, 55P03 when commits are in the gate for too long, 08006 when a server does not answer.
+   */
+  async through(database: string, servers: readonly number[], open: () => Promise<void>): Promise<boolean> {
+    const door = this.doors.get(database) ?? { next: undefined, isRunning: false }
+    this.doors.set(database, door)
+    const party = (door.next ??= new Party())
+    party.join(servers)
+    if (!door.isRunning) void this.run(database, door)
+    await party.held.promise
+    const work = open()
+    party.bring(work)
+    await work
+    return party.over.promise
+  }
+
+  /** One party after the other, as long as some come. Does not fail. */
+  private async run(database: string, door: Door): Promise<void> {
+    door.isRunning = true
+    // Those who ask in the same turn of the event loop come along.
+    await Promise.resolve()
+    for (let party = door.next; party !== undefined; party = door.next) {
+      door.next = undefined
+      await this.serve(database, party)
+    }
+    door.isRunning = false
+    this.doors.delete(database)
+  }
+
+  private async serve(database: string, party: Party): Promise<void> {
+    let holds: readonly GateHold[]
+    try {
+      holds = await this.holdAll(database, [...party.servers])
+    } catch (error) {
+      party.held.reject(error)
+      return
+    }
+    party.held.resolve()
+    await Promise.resolve() // everybody is told before it is looked who came
+    await this.clockLimit(party.gone())
+    const released = await Promise.all(holds.map((hold) => hold.release()))
+    party.over.resolve(!released.includes(false))
+  }
+
+  /** Whoever takes longer than servers let a hold be idle has lost it in any case. */
+  private async clockLimit(work: Promise<void>): Promise<void> {
+    let stop: () => void = () => undefined
+    const limit = new Promise<void>((resolve) => (stop = this.clock.after(limits.gateHoldMsMax, resolve)))
+    await Promise.race([work, limit])
+    stop()
+  }
+
+  private async holdAll(database: string, ids: readonly number[]): Promise<readonly GateHold[]> {
+    const servers = this.serverList().filter(({ id }) => ids.includes(id))
+    const until = this.clock.now() + limits.gateWaitMsMax
+    for (;;) {
+      const results = await Promise.allSettled(servers.map((server) => server.hold(database)))
+      const holds = results.flatMap((result) => (result.status === 'fulfilled' && result.value !== undefined ? [result.value] : []))
+      if (holds.length === servers.length) return holds
+      await Promise.all(holds.map((hold) => hold.release()))
+      const failed = results.findIndex((result) => result.status === 'rejected')
+      if (failed >= 0) throw new SqlError('08006', `no moment to read all servers at: ${servers[failed]?.name ?? ''} does not answer`, { hint: "SET pgherd.read_consistency = 'shard' reads each server by itself." })
+      if (this.clock.now() > until) {
+        throw new SqlError('55P03', 'no moment to read all servers at: commits over several of them do not end', { hint: 'Try again, or look for prepared transactions of a router that has gone.' })
+      }
+      // Committers waited behind this request: they go first.
+      await this.clock.sleep(limits.gatePauseMs)
+    }
+  }
+}
