@@ -27,9 +27,6 @@ import { readQuery } from '../protocol/frontend-reader.ts'
 import { query } from '../shard/query.ts'
 import { tagOf } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
-import type { ServerAddress } from '../catalog/server-address.ts'
-import type { LaneGroup } from '../transaction/lanes.ts'
-import type { Settings } from '../transaction/settings.ts'
 import type { BaseModes } from '../transaction/transaction.ts'
 import { Transaction } from '../transaction/transaction.ts'
 import { ClientNews } from './client-news.ts'
@@ -45,6 +42,7 @@ import type { Services } from './services.ts'
 import type { ReadConsistency } from '../executor/one-moment.ts'
 import type { OwnValues } from './own-settings.ts'
 import { SessionReplicas } from './replica-reads.ts'
+import { SessionLanes } from './session-lanes.ts'
 import { asReported, runSimpleQuery } from './simple-query.ts'
 import { Templates } from './templates.ts'
 import { readSearchPath } from './statements/settings.ts'
@@ -237,9 +235,9 @@ export class Session implements ClientSession {
 
   executionContext(snapshot: Snapshot, text = ''): ExecutionContext {
     const { pool, names, sequences, clock, catalog } = this.services
-    const { transaction, database, user, pid, laneGroup, noteSequence, routerRows, refreshSchema } = this
+    const { transaction, database, user, pid, noteSequence, routerRows, refreshSchema } = this
     const { gate } = this.services
-    return { text, sessionPid: pid, replicas: this.replicas.inUse, consistency: this.consistency, gate, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup, noteSequence, refreshSchema }
+    return { text, sessionPid: pid, replicas: this.replicas.inUse, consistency: this.consistency, gate, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup: this.lanes.to, noteSequence, refreshSchema }
   }
 
   private readonly refreshSchema = async (): Promise<void> => {
@@ -255,22 +253,7 @@ export class Session implements ClientSession {
     return this.own['pgherd.read_consistency'] as ReadConsistency
   }
 
-  private readonly laneGroups = new Map<number, LaneGroup>()
-  private laneSettings: Settings | undefined
-
-  /** Which shared connections are this session's depends on what it has set. */
-  readonly laneGroup = (server: ServerAddress): LaneGroup => {
-    const { settings } = this.transaction
-    if (this.laneSettings !== settings) {
-      this.laneGroups.clear()
-      this.laneSettings = settings
-    }
-    const known = this.laneGroups.get(server.id)
-    if (known?.isClosed === false) return known
-    const group = this.services.lanes.group(server, this.database, this.user, settings)
-    this.laneGroups.set(server.id, group)
-    return group
-  }
+  private readonly lanes = new SessionLanes(this)
 
   /** Last in the map is the last that was taken. */
   readonly sequenceValues = new Map<string, string>()
