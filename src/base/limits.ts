@@ -72,7 +72,17 @@ export const limits = {
   gateRetriesMax: 5,
   /** A server that the control plane asks is away when it has not answered by then. */
   serverAnswerMsMax: 3_000,
-  deadlockEveryMs: 1_000,
+  deadlockEveryMs: 500,
+  /** A transaction whose server has not answered for so long may be in a deadlock. */
+  suspectMsMin: 300,
+  /** Who looks for deadlocks does without a server that has not answered by then, for so long. */
+  deadlockAnswerMsMax: 1_000,
+  deadlockAwayMs: 2_000,
+  /** Without a suspect for so long, the connections that deadlocks are looked for on are closed. */
+  deadlockIdleMs: 10_000,
+  /** What a router has told of its waits counts for so long, and is taken away by others when it is as old as the second. */
+  waitsStaleMs: 5_000,
+  waitsForgetMs: 60_000,
   /** A schema change holds a part of a table's locks on a shard for so long: well below PostgreSQL's deadlock_timeout. */
   changeLockMsMax: 200,
   recoveryLockMsMax: 1_000,

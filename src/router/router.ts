@@ -52,6 +52,7 @@ export interface RouterOptions {
 interface ControlPlane {
   readonly locks: Locks
   readonly duties: readonly Duty[]
+  readonly detector: DeadlockDetector
   readonly stopTimers: readonly (() => void)[]
 }
 
@@ -99,17 +100,17 @@ export class Router {
       new Duty('recovery of index builds', limits.recoveryEveryMs, locks, clock, log, (lease) => recoverIndexChanges(databases, lease)),
     ]
     await Promise.all(duties.map((duty) => duty.turn()))
-    const detector = new DeadlockDetector([catalog, ...shards], credentials, services.transactions, log)
+    const detector = new DeadlockDetector({ catalog, shards: () => store.shards, clusterId: id, credentials, transactions: services.transactions, clock, log })
     // Who recovers also clears up.
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forgetDecisions(commit)))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    return new Router(port, server, services, { locks, duties, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
+    return new Router(port, server, services, { locks, duties, detector, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
   }
 
   async stop(): Promise<void> {
     for (const stopTimer of this.control.stopTimers) stopTimer()
     await this.server.close()
-    await Promise.all(this.control.duties.map((duty) => duty.stop()))
+    await Promise.all([this.control.detector.stop(), ...this.control.duties.map((duty) => duty.stop())])
     await this.control.locks.close()
     this.services.replicas.close()
     this.services.lanes.close()

@@ -289,6 +289,8 @@ export class Session implements ClientSession {
     this.answered++
     this.working = false
     const { transaction } = this
+    // The cancelling came too late.
+    transaction.isVictim = false
     this.doing.end(this.services.clock.now(), transaction.active)
     const status = transaction.state !== 'block' ? 'I' : transaction.failed ? 'E' : 'T'
     if (!transaction.active) this.extended.closePortals()

@@ -78,6 +78,8 @@ let begun = 0
 export class Transaction {
   /** Grows with each transaction of this router: the youngest has the largest. */
   serial = 0
+  /** Milliseconds since the epoch. */
+  begunAt = 0
   private ownId: string | undefined
   /** The client has asked for the id. */
   isAsked = false
@@ -110,6 +112,8 @@ export class Transaction {
   onReported: (name: string, value: string) => void = () => undefined
   /** Connections on which something is asked beside the transaction, which waits for the answer. */
   readonly asks = new Set<Connection>()
+  /** Connections on which a lock is waited for again and again, for a short time each (executor/schema/table-lock.ts). */
+  readonly repeatedWaits = new Set<Connection>()
   /** A catalog connection that the session keeps: it holds its temporary tables, locks or LISTENs. */
   pinned: Connection | undefined
   private readonly pool: Pool
@@ -132,6 +136,7 @@ export class Transaction {
   begin(state: 'block' | 'implicit', modes: TransactionModes = defaultModes): void {
     this.state = state
     this.serial = ++begun
+    this.begunAt = this.commitContext.clock.now()
     this.ownId = undefined
     this.isAsked = false
     this.isVictim = false
@@ -313,13 +318,10 @@ export class Transaction {
     this.end(changed)
   }
 
-  get isBusy(): boolean {
-    return [...this.participants.values()].some(({ connection }) => connection.pendingExchanges > 0) || this.asks.size > 0
-  }
-
+  /** Ends what runs now on any server: a deadlock needs an end. */
   cancelAsVictim(): void {
     this.isVictim = true
-    const connections = [...[...this.participants.values()].map(({ connection }) => connection), ...this.asks]
+    const connections = new Set([...[...this.participants.values()].map(({ connection }) => connection), ...this.asks, ...this.inUse])
     for (const connection of connections) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 

@@ -3,7 +3,9 @@
  *
  * A statement that names a leaf locks the leaf and then its parent, one that names the parent the other way round, as a change
  * does. So whoever waits while holding a part of the locks can be in a deadlock. A change never does for long: it gives up
- * what it has before PostgreSQL would look for deadlocks (deadlock_timeout), and tries again, until it has all at once.
+ * what it has before PostgreSQL would look for deadlocks (deadlock_timeout), and tries again, until it has all at once. What it holds on
+ * other servers it keeps, so the transaction is told of such waits: they may be part of a deadlock over several servers, and then it is
+ * the change that gives way (transaction/deadlock-detector.ts).
  */
 import { SqlError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
@@ -33,9 +35,20 @@ export async function lockTableOf(index: string, shard: number, change: SchemaCh
 }
 
 async function lockOn(shard: number, table: string, change: SchemaChange): Promise<void> {
-  const { clock } = change.context
+  const { transaction } = change.context
   const { rows } = await change.onShard(shard, `SELECT setting, current_setting('lock_timeout') FROM pg_settings WHERE name = 'lock_timeout'`)
-  const [ms = '0', setting = '0'] = rows[0] ?? []
+  const connection = transaction.participants.get(shard)?.connection
+  if (connection === undefined) throw new Error(`no transaction on shard ${shard}`)
+  transaction.repeatedWaits.add(connection)
+  try {
+    await lockRepeatedly(shard, table, change, rows[0] ?? [])
+  } finally {
+    transaction.repeatedWaits.delete(connection)
+  }
+}
+
+async function lockRepeatedly(shard: number, table: string, change: SchemaChange, [ms = '0', setting = '0']: readonly (string | undefined)[]): Promise<void> {
+  const { clock, transaction } = change.context
   const until = Number(ms) === 0 ? Number.POSITIVE_INFINITY : clock.now() + Number(ms)
   for (;;) {
     const wait = Math.max(1, Math.min(limits.changeLockMsMax, until - clock.now()))
@@ -45,6 +58,8 @@ async function lockOn(shard: number, table: string, change: SchemaChange): Promi
     } catch (error) {
       if (!(error instanceof SqlError) || error.code !== lockNotAvailable || clock.now() >= until) throw error
       await change.onShard(shard, 'ROLLBACK TO pgherd_lock; RELEASE pgherd_lock')
+      // Chosen while it waited for nothing: no server could tell it so.
+      if (transaction.isVictim) throw new SqlError('57014', 'canceling statement due to user request')
       // Those who have waited for this come first.
       await clock.sleep(clock.randomInt(limits.changeLockMsMax) / 4)
     }
