@@ -58,7 +58,7 @@ export async function openSnapshots(servers: readonly number[], context: Executi
   const open = () => settleAll(servers.map((id) => openOn(id, context))).then(() => undefined)
   if (context.consistency === 'shard' || servers.length < 2) return open()
   const before = new Set(transaction.participants.keys())
-  for (let tried = 0; !(await gate.through(database, servers, open)); tried++) {
+  for (let tried = 0; !(await gate.through(database, open)); tried++) {
     const mayDrop = servers.every((id) => !before.has(id))
     if (tried === limits.gateRetriesMax || !mayDrop) throw new SqlError('40001', 'could not serialize access: no moment was found to read all servers at', { hint: 'Try the transaction again.' })
     for (const id of servers) {

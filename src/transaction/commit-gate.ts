@@ -4,8 +4,10 @@
  * A commit over several servers holds the gate of one of them from before its decision until its last part is visible. Who holds
  * the gates of all servers therefore finds each such commit visible everywhere or nowhere, for as long as it holds them: it opens
  * its snapshots, lets go, and trusts them if all gates were still held then. Readers hold the gate together, so they never wait for each other.
+ * All gates are held also where a few servers are read: a commit that wrote on those may hold the gate of another.
  *
- * Sessions of a router that come while a hold is in use share the next one: so committers come between.
+ * Sessions of a router that come while gates are waited for share the hold; those that come while it is in use share the next one: so
+ * committers come between.
  */
 import { SqlError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
@@ -25,15 +27,10 @@ export interface GateServer {
 
 /** Sessions that open their snapshots in the same hold. */
 class Party {
-  readonly servers = new Set<number>()
   private readonly guests: Promise<unknown>[] = []
   readonly held = new Deferred<void>()
   /** Whether the gates were held throughout. */
   readonly over = new Deferred<boolean>()
-
-  join(servers: readonly number[]): void {
-    for (const server of servers) this.servers.add(server)
-  }
 
   bring(work: Promise<unknown>): void {
     this.guests.push(work)
@@ -74,14 +71,13 @@ export class CommitGate {
   }
 
   /**
-   * Runs `open`, which opens snapshots on these servers, while their gates are held. True when they are of one moment; false when the hold was lost, and
+   * Runs `open`, which opens snapshots, while the gates of all servers are held. True when they are of one moment; false when the hold was lost, and
    * the snapshots mean nothing. Throws what `open` throws, 55P03 when commits are in the gate for too long, 08006 when a server does not answer.
    */
-  async through(database: string, servers: readonly number[], open: () => Promise<void>): Promise<boolean> {
+  async through(database: string, open: () => Promise<void>): Promise<boolean> {
     const door = this.doors.get(database) ?? { next: undefined, isRunning: false }
     this.doors.set(database, door)
     const party = (door.next ??= new Party())
-    party.join(servers)
     if (!door.isRunning) void this.run(database, door)
     await party.held.promise
     const work = open()
@@ -95,22 +91,21 @@ export class CommitGate {
     door.isRunning = true
     // Those who ask in the same turn of the event loop come along.
     await Promise.resolve()
-    for (let party = door.next; party !== undefined; party = door.next) {
-      door.next = undefined
-      await this.serve(database, party)
-    }
+    for (let party = door.next; party !== undefined; party = door.next) await this.serve(database, door, party)
     door.isRunning = false
     this.doors.delete(database)
   }
 
-  private async serve(database: string, party: Party): Promise<void> {
+  private async serve(database: string, door: Door, party: Party): Promise<void> {
     let holds: readonly GateHold[]
     try {
-      holds = await this.holdAll(database, [...party.servers])
+      holds = await this.holdAll(database)
     } catch (error) {
+      door.next = undefined
       party.held.reject(error)
       return
     }
+    door.next = undefined
     party.held.resolve()
     await Promise.resolve() // everybody is told before it is looked who came
     await this.clockLimit(party.gone())
@@ -126,8 +121,8 @@ export class CommitGate {
     stop()
   }
 
-  private async holdAll(database: string, ids: readonly number[]): Promise<readonly GateHold[]> {
-    const servers = this.serverList().filter(({ id }) => ids.includes(id))
+  private async holdAll(database: string): Promise<readonly GateHold[]> {
+    const servers = this.serverList()
     const until = this.clock.now() + limits.gateWaitMsMax
     for (;;) {
       const results = await Promise.allSettled(servers.map((server) => server.hold(database)))

@@ -18,23 +18,24 @@ async function connect(port: number, options = '', user = 'postgres'): Promise<p
   return client
 }
 
-let [writer, shard1, shard2]: pg.Client[] = []
-const clients = () => [writer, shard1, shard2] as [pg.Client, pg.Client, pg.Client]
+let [writer, shard1, shard2, shard3]: pg.Client[] = []
+const clients = () => [writer, shard1, shard2, shard3] as [pg.Client, pg.Client, pg.Client, pg.Client]
 /** A row on each shard. */
-let [on1, on2] = [0, 0]
+let [on1, on2, on3] = [0, 0, 0]
 
 beforeAll(async () => {
-  cluster = await startTestCluster({ shards: 2, replicas: 0 })
+  cluster = await startTestCluster({ shards: 3, replicas: 0 })
   second = await startSecondRouter(cluster)
   writer = await connect(cluster.port)
   shard1 = await connect(cluster.running.cluster.shards[0]?.primary.port ?? 0)
   shard2 = await connect(cluster.running.cluster.shards[1]?.primary.port ?? 0)
+  shard3 = await connect(cluster.running.cluster.shards[2]?.primary.port ?? 0)
   await writer.query('CREATE TABLE account (id int PRIMARY KEY, balance int, branch int)')
   await writer.query('CREATE TABLE branch (id int PRIMARY KEY, balance int)')
   await writer.query('CREATE VIEW total AS SELECT sum(balance) AS sum FROM account')
   const idOn = async (shard: pg.Client) => (await shard.query<{ id: number }>('SELECT id FROM account ORDER BY id LIMIT 1')).rows[0]?.id ?? 0
   await writer.query('INSERT INTO account SELECT i, 100, i % 3 FROM generate_series(1, 20) i')
-  ;[on1, on2] = [await idOn(shard1), await idOn(shard2)]
+  ;[on1, on2, on3] = [await idOn(shard1), await idOn(shard2), await idOn(shard3)]
 })
 
 beforeEach(async () => {
@@ -104,6 +105,21 @@ describe('a commit over two shards that is half done', () => {
     await until('the reader waits', waitsAtGate)
     await finish()
     expect(await sum).toBe(2000)
+  })
+
+  test('is seen whole by who reads neither the server whose gate it holds nor all others', async () => {
+    const [, one, two, three] = clients()
+    const reader = await connect(cluster.port)
+    await reader.query(`SET pgherd.read_consistency = 'atomic'`)
+    const name = (server: number) => preparedName('by-hand', `ae000${server}`, 1)
+    await two.query(`BEGIN; UPDATE account SET balance = balance - 10 WHERE id = ${on2}; PREPARE TRANSACTION '${name(2)}'`)
+    await three.query(`BEGIN; UPDATE account SET balance = balance - 10 WHERE id = ${on3}; SELECT pgherd.pass_gate(); PREPARE TRANSACTION '${name(3)}'`)
+    await one.query(`UPDATE account SET balance = balance + 20 WHERE id = ${on1}`)
+    const rows = reader.query<{ balance: number }>(`SELECT balance FROM account WHERE id IN (${on1}, ${on2}) ORDER BY balance`)
+    await until('the reader waits', async () => (await three.query(`SELECT FROM pg_locks WHERE relation = 'pgherd.commit_gate'::regclass AND mode = 'ShareLock' AND NOT granted`)).rows.length > 0)
+    await two.query(`COMMIT PREPARED '${name(2)}'`)
+    await three.query(`COMMIT PREPARED '${name(3)}'`)
+    expect((await rows).rows).toEqual([{ balance: 90 }, { balance: 120 }])
   })
 
   test('reads of one shard wait for nothing', async () => {
