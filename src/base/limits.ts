@@ -47,7 +47,10 @@ export const limits = {
   /** Texts longer than this are planned each time they come and not kept. */
   planTextBytesMax: 64 * KiB,
   /** Times a statement is planned again because its tables had moved, before the client is told. */
-  staleRetriesMax: 10,
+  staleRetriesMax: 15,
+  /** It waits, where the commit of a move has reached the catalog and not yet a shard; recovery finishes it when its router is gone. */
+  staleWaitMsMin: 5,
+  staleWaitMsMax: 1_000,
   /** Rows in one INSERT that carries rows computed on the catalog to a shard. */
   insertBatchRowsMax: 500,
   /** Bytes of rows, in COPY's format, at which such a statement is sent with fewer rows. */

@@ -121,7 +121,7 @@ export interface Snapshot {
   readonly groups: ReadonlyMap<number, TableGroup>
   /** By a marker's name in plans, by shard: its name there, where that is another. */
   readonly markers: ReadonlyMap<string, ReadonlyMap<number, string>>
-  /** A bucket is on its way to another shard: the next statement may find it gone. */
+  /** A bucket is on its way to another shard, or has just come there: the next statement may find it gone, or not there yet. */
   readonly isMoving: boolean
   /** User functions by name, whatever their schema. */
   readonly functions: ReadonlyMap<string, readonly UserFunction[]>

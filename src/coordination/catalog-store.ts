@@ -57,6 +57,15 @@ export class CatalogStore {
     return this.current(database) ?? this.refresh(database)
   }
 
+  /** The snapshot at hand if its schema is still the newest, else a new one. */
+  async newest(database: string): Promise<Snapshot> {
+    const entry = this.databases.get(database)
+    const [known, client] = [entry?.snapshot, await entry?.client?.catch(() => undefined)]
+    if (known === undefined || client === undefined || entry?.loading !== undefined) return this.refresh(database)
+    const answer = await client.query<{ version: string }>({ text: 'SELECT version FROM pgherd.schema_version', types: asText }).catch(() => undefined)
+    return Number(answer?.rows[0]?.version) === known.version ? known : this.refresh(database)
+  }
+
   /** A snapshot loaded after this call. Throws 3D000 when there is no such database. */
   async refresh(database: string): Promise<Snapshot> {
     const entry = this.databases.get(database) ?? { snapshot: undefined, client: undefined, loading: undefined }

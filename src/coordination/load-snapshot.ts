@@ -90,7 +90,7 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
      FROM pgherd.table_group g JOIN pgherd.bucket b ON b.group_id = g.id GROUP BY g.id`,
   )
   const groups = new Map(groupRows.map((row): [number, TableGroup] => [row.id, { id: row.id, keyType: row.key_type, owners: row.owners, layouts: new Map(row.layouts) }]))
-  const moving = await ask(`SELECT count(*) FROM pgherd.move WHERE stage IN ('copying', 'catching-up', 'cutting-over')`)
+  const moving = await ask(`SELECT count(*) FROM pgherd.move WHERE stage IN ('copying', 'catching-up', 'cutting-over', 'cleaning')`)
   const schemas = await rowsOf<{ nspname: string }>('SELECT nspname FROM pg_namespace')
   const functions = await rowsOf<UserFunction & { oid: number; touches_tables: string | null }>(functionsQuery)
   const timed = new Set(functions.filter((one) => one.usesTime).map((one) => one.oid))

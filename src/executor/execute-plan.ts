@@ -75,7 +75,7 @@ async function executeOnCatalog(plan: CatalogPlan, args: Arguments, sink: Result
 }
 
 async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
-  const { route, markers, writes } = plan
+  const { route, markers, leafMarkers, writes } = plan
   let shard: number
   let bucket: number | undefined
   if (route.kind === 'bucket') {
@@ -86,7 +86,7 @@ async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: Result
   else shard = anyShard(context)
   const { timed, hiddenTime } = plan
   const text = timed === undefined && !hiddenTime ? renderLeafText(plan.text, bucket) : await oneShardText(plan, bucket, shard, context)
-  const statement = { text, markers, writes, namesLeaves: bucket !== undefined, mayRepeat: plan.isPointRead }
+  const statement = { text, markers, leafMarkers, writes, namesLeaves: bucket !== undefined, mayRepeat: plan.isPointRead }
   return runOnServer(serverById(context, shard), statement, args, sink, context)
 }
 

@@ -155,7 +155,8 @@ export class Merger {
   }
 
   advance(): void {
-    if (this.order.length > 0 && !this.over && this.streams.some((stream) => !stream.isReady)) return
+    // Before a server has begun to answer it may still find that the tables were moved; then nothing must have gone out.
+    if (!this.over && this.streams.some((stream) => (this.order.length > 0 ? !stream.isReady : !stream.hasBegun))) return
     while (!this.blocked && !this.over && this.heads.length > 0) {
       const [stream, next] = this.heads as [Stream, Stream | undefined]
       const row = stream.shift()
@@ -201,11 +202,18 @@ export class Stream extends NullSink {
   private resume: (() => void) | undefined
   private block = Buffer.alloc(0)
   private used = 0
+  hasBegun = false
   hasEnded = false
 
   constructor(merger: Merger) {
     super()
     this.merger = merger
+  }
+
+  bound(): void {
+    if (this.hasBegun) return
+    this.hasBegun = true
+    this.merger.advance()
   }
 
   get first(): Row | undefined {
@@ -234,6 +242,7 @@ export class Stream extends NullSink {
       return true
     }
     this.last = row
+    this.hasBegun = true
     const wasEmpty = this.first === undefined
     this.queue.push(row)
     this.bytes += row.size
@@ -251,6 +260,7 @@ export class Stream extends NullSink {
 
   end(): void {
     this.hasEnded = true
+    this.hasBegun = true
     this.merger.advance()
   }
 

@@ -21,6 +21,8 @@ export interface ServerStatement {
   readonly writes: boolean
   /** The text names leaves: an undefined table may be one that has moved. */
   readonly namesLeaves?: boolean
+  /** Of the tables whose leaves it names. A replica that has not heard of the layout may have leaves that are being filled. */
+  readonly leafMarkers?: readonly string[]
   /** It reads a row or none, and holds nothing: what ends it before that row has come does not end it for the client. */
   readonly mayRepeat?: boolean
   /** The session keeps the connection (on the catalog alone). */
@@ -35,6 +37,8 @@ export interface ServerStatement {
 /** The plan relied on a layout that is no longer there. Nothing has run; it may be planned and tried again. */
 export class StaleLayout {
   readonly error: SqlError
+  /** In a block: whatever else of the statement had run was undone. */
+  isUndone = false
   constructor(error: SqlError) {
     this.error = error
   }
@@ -58,7 +62,8 @@ export async function runOnServer(
     (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
   const setting = statement.writes && context.snapshot.timeTriggers ? await timeSetting(server, context) : undefined
   if (context.replicas !== undefined && !statement.writes && server.id !== catalogId) {
-    const end = await readOnReplica(server, runLeased, context)
+    const onReplica = { ...statement, markers: [...statement.markers, ...(statement.leafMarkers ?? [])] }
+    const end = await readOnReplica(server, (lease) => runLeased(lease, onReplica), context)
     if (end !== undefined) return end
   }
   for (let repeated = 0; ; repeated++) {
@@ -75,10 +80,10 @@ export async function runOnServer(
     }
   }
 
-  async function runLeased(lease: Lease): Promise<StatementEnd> {
+  async function runLeased(lease: Lease, asked = statement): Promise<StatementEnd> {
     const told = setting === undefined || setting.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...setting] }
     const began = context.onPart === undefined ? 0 : context.clock.now()
-    const end = await runStatement(lease.connection, requestFor(statement, args, told, translate, context), sink)
+    const end = await runStatement(lease.connection, requestFor(asked, args, told, translate, context), sink)
     context.onPart?.({ server: server.name, text: statement.text, rows: rowsOf(end), milliseconds: context.clock.now() - began })
     if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
     return end
@@ -178,7 +183,7 @@ export async function explainFailure(
   const { error } = failure
   const mayBeStale = error.code === undefinedTable && !failure.sentRows && (failure.inPrelude || statement.namesLeaves === true)
   if (mayBeStale) {
-    if (lease.participant === undefined) return new StaleLayout(error)
+    if (lease.participant === undefined || context.transaction.canUndoStatement) return new StaleLayout(error)
     if (lease.participant.fresh) {
       await context.transaction.dropFresh(lease.participant)
       return new StaleLayout(error)

@@ -10,6 +10,7 @@ import { MessageWriter } from '../protocol/message-writer.ts'
 import type { TransactionModes } from '../transaction/transaction.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
+import { HeldRows } from './held-rows.ts'
 import { insertEverywhere } from './insert.ts'
 import { inOrder } from './in-order.ts'
 import { shardsFor } from './key-bucket.ts'
@@ -45,11 +46,21 @@ export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: R
   if (plan.combine !== undefined) return combineRows(plan, text, shards, args, sink, context)
   const run = async (): Promise<StatementEnd> => {
     const shared = new SharedSink(sink)
-    const on = (shard: number) => runOnServer(serverById(context, shard), { text, markers, writes }, args, shared, context)
-    const ends = writes ? await inOrder(shards, on) : await settleAll(shards.map(on))
+    const on = (shard: number, own: ResultSink) => runOnServer(serverById(context, shard), { text, markers, writes }, args, own, context)
+    const ends = writes ? await inOrder(shards, (shard) => on(shard, shared)) : await allAtOnce(shards, shared, on)
     return { kind: 'complete', tag: sumTags(ends) }
   }
   return writes ? withTransaction(context, run) : run()
+}
+
+function allAtOnce(shards: readonly number[], sink: ResultSink, on: (shard: number, sink: ResultSink) => Promise<StatementEnd>): Promise<StatementEnd[]> {
+  const held = new HeldRows(shards.length, sink)
+  const run = (shard: number, i: number) =>
+    on(shard, held.parts[i] as ResultSink).catch((error: unknown) => {
+      held.abandon()
+      throw error
+    })
+  return settleAll(shards.map(run))
 }
 
 export async function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {

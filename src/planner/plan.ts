@@ -47,6 +47,8 @@ export interface OneShardPlan extends TimeUse<LeafText> {
   readonly text: LeafText
   /** Tables whose layout must be what the plan thinks it is; leaves need none, their names say it. */
   readonly markers: readonly string[]
+  /** Of the tables whose leaves it names: for replicas, which may not have heard yet whose a leaf is. */
+  readonly leafMarkers: readonly string[]
   readonly writes: boolean
   /** At most one row, by its primary key: it ends at once, so it may share a connection. */
   readonly isPointRead: boolean

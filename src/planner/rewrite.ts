@@ -17,11 +17,14 @@ export const hole = '\x01'
 /** The names of distributed tables become holes for leaves; others keep theirs and need a marker. */
 export function oneShardPlan(rule: string, route: OneShardRoute, statement: Statement, facts: StatementFacts, writes = facts.modifyingCte): OneShardPlan {
   const markers = new Set<string>()
+  const leafMarkers = new Set<string>()
   const edits: Edit[] = []
   for (const { rangeVar, relation } of facts.tables) {
     if (relation.table === undefined) continue
-    if (relation.table.kind === 'distributed') edits.push(...replaceRelation(statement.source, rangeVar, `${hole}${relation.table.id}${hole}`))
-    else {
+    if (relation.table.kind === 'distributed') {
+      edits.push(...replaceRelation(statement.source, rangeVar, `${hole}${relation.table.id}${hole}`))
+      leafMarkers.add(markerName(relation.table))
+    } else {
       edits.push(...qualify(statement, rangeVar, relation.schema, relation.name, relation.table.kind === 'single'))
       markers.add(markerName(relation.table))
     }
@@ -29,7 +32,7 @@ export function oneShardPlan(rule: string, route: OneShardRoute, statement: Stat
   if (edits.length > 0) edits.push(...dropColumnSchemas(statement.source, statement.node))
   const text = leafText(statement, edits)
   const timed = facts.usesTime ? cutLeafText(statement.source.edited([...edits, ...timeEdits(statement, `${hole}${timeHole}${hole}`)])) : undefined
-  return Object.freeze({ kind: 'one-shard', rule, route, text, timed, hiddenTime: facts.hiddenTime, markers: [...markers], writes, isPointRead: !writes && isPointRead(statement.node, facts) })
+  return Object.freeze({ kind: 'one-shard', rule, route, text, timed, hiddenTime: facts.hiddenTime, markers: [...markers], leafMarkers: [...leafMarkers], writes, isPointRead: !writes && isPointRead(statement.node, facts) })
 }
 
 /** How a text that runs as it is uses the time. */

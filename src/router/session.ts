@@ -6,13 +6,10 @@
  * connection between messages is only an open transaction (transaction.ts).
  */
 import { asSqlError, SqlError } from '../base/errors.ts'
-import { limits } from '../base/limits.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { RouterFact } from '../planner/router-facts.ts'
 import type { Arguments, ExecutionContext, RouterRow } from '../executor/context.ts'
-import { executePlan } from '../executor/execute-plan.ts'
 import { openAllSnapshots } from '../executor/open-snapshots.ts'
-import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
 import type { ResultSink } from '../executor/result-sink.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
 import type { PlannedStatement } from '../planner/plan-statement.ts'
@@ -45,6 +42,7 @@ import { SessionReplicas } from './replica-reads.ts'
 import { SessionLanes } from './session-lanes.ts'
 import { asReported, runSimpleQuery } from './simple-query.ts'
 import { Templates } from './templates.ts'
+import { runData } from './run-data.ts'
 import { readSearchPath } from './statements/settings.ts'
 import { runSessionStatement } from './statements/run-statement.ts'
 
@@ -88,6 +86,8 @@ export class Session implements ClientSession {
   own: OwnValues
   /** The schema as this transaction has changed it. */
   transactionSnapshot: Snapshot | undefined
+  /** The layout that a transaction keeps whose statements see rows as of its first. */
+  keptSnapshot: Snapshot | undefined
   schemaChanged = false
   searchPathTouched = false
   /** Statements of a DO block run again: what the shell says of them has been told. */
@@ -204,7 +204,7 @@ export class Session implements ClientSession {
   }
 
   get snapshot(): Snapshot | undefined {
-    return this.transactionSnapshot ?? this.services.store.current(this.database)
+    return this.transactionSnapshot ?? this.keptSnapshot ?? this.services.store.current(this.database)
   }
 
   async currentSnapshot(): Promise<Snapshot> {
@@ -412,6 +412,7 @@ export class Session implements ClientSession {
 
   private async transactionOver(schemaChanged: boolean): Promise<void> {
     this.transactionSnapshot = undefined
+    this.keptSnapshot = undefined
     this.schemaChanged = false
     for (const [name, cursor] of this.cursors) if (!cursor.hold) this.cursors.delete(name)
     if (schemaChanged) await this.services.store.refresh(this.database)
@@ -429,33 +430,21 @@ export class Session implements ClientSession {
   /** Any statement. Throws SqlError. */
   async runStatement(statement: Statement, args: Arguments, sink: ClientSink): Promise<StatementEnd> {
     this.checkNotFailed(statement)
+    // Before the servers' snapshots: rows that have moved after them are on a server where they cannot be seen.
+    if (this.transaction.keepsLayout && this.keptSnapshot === undefined && readsRows(statement)) this.keptSnapshot = await this.services.store.newest(this.database)
     if (this.transaction.needsSnapshots && readsRows(statement)) await openAllSnapshots(this.executionContext(await this.currentSnapshot()))
     return (await runSessionStatement(statement, args, sink, this)) ?? this.runData(statement, args, sink)
   }
 
-  /** Plans and runs a statement of data, again when its tables have moved meanwhile. */
-  async runData(statement: Statement, args: Arguments, sink: ResultSink & { touched?: boolean }): Promise<StatementEnd> {
-    let refreshed = false
-    for (let attempt = 0; ; attempt++) {
-      const snapshot = await this.currentSnapshot()
-      const planned = this.plan(statement, args.types, snapshot, args.rowsMax > 0)
-      if (planned.unknownNames && !refreshed && this.transactionSnapshot === undefined) {
-        // A name that this router does not know may have been made through another one.
-        refreshed = true
-        const fresh = await this.services.store.refresh(this.database)
-        if (fresh.version !== snapshot.version) continue
-      }
-      this.checkReadOnly(planned.plan)
-      try {
-        return await executePlan(planned.plan, args, sink, this.executionContext(snapshot, statement.source.text))
-      } catch (error) {
-        if (!(error instanceof StaleLayout)) throw error
-        const fresh = this.transactionSnapshot === undefined ? await this.services.store.refresh(this.database) : snapshot
-        if (fresh.version === snapshot.version || attempt === limits.staleRetriesMax) throw error.error
-        const partly = sink.touched === true || (this.transaction.active && planned.plan.kind !== 'one-shard')
-        if (partly) throw tablesMoved()
-      }
-    }
+  /** Any statement of data. */
+  runData(statement: Statement, args: Arguments, sink: ResultSink & { touched?: boolean }): Promise<StatementEnd> {
+    return runData(statement, args, sink, this)
+  }
+
+  /** In a block that could go on with the newest layout. */
+  get mayFindTablesMoved(): boolean {
+    const { transaction, snapshot } = this
+    return transaction.active && !transaction.keepsLayout && snapshot?.isMoving === true
   }
 
   plan(statement: Statement, types: readonly number[], snapshot: Snapshot, inParts = false): PlannedStatement {

@@ -34,9 +34,9 @@ export async function runSimpleQuery(text: string, session: Session): Promise<vo
   if (only !== undefined && statements.length === 1 && shape !== undefined) learn(shape, only, session)
 }
 
-/** Templates are for what depends on nothing but the schema and how names are found. */
-function mayUseTemplate({ transaction, temporary, transactionSnapshot, views }: Session): boolean {
-  return !transaction.failed && !transaction.needsSnapshots && temporary.size === 0 && transactionSnapshot === undefined && views === undefined
+/** Templates are for what depends on nothing but the schema and how names are found, and can be tried again as a whole. */
+function mayUseTemplate({ transaction, temporary, transactionSnapshot, views, mayFindTablesMoved }: Session): boolean {
+  return !mayFindTablesMoved && !transaction.failed && !transaction.needsSnapshots && temporary.size === 0 && transactionSnapshot === undefined && views === undefined
 }
 
 function learn(shape: LiteralFree, statement: Statement, session: Session): void {

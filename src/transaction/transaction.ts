@@ -185,6 +185,11 @@ export class Transaction {
     return this.active ? this.isolation : defaultIsolation(this.settings, this.base)
   }
 
+  /** Its statements see rows as of its first: it must not learn of rows that have come to a server since by way of a move. */
+  get keepsLayout(): boolean {
+    return this.active && (this.isolation === 'repeatable read' || this.isolation === 'serializable')
+  }
+
   get needsSnapshots(): boolean {
     return this.isolation === 'repeatable read' && this.active && !this.snapshotsOpen
   }
@@ -252,6 +257,29 @@ export class Transaction {
 
   hasSavepoint(name: string): boolean {
     return this.journal.some((entry) => entry.savepoint === name)
+  }
+
+  /** Until `endStatement` or `undoStatement`: what a statement does can be undone by itself, since its tables may be on their way. */
+  beginStatement(): void {
+    this.note(statementSavepoint, statementSavepoint)
+  }
+
+  get canUndoStatement(): boolean {
+    return this.hasSavepoint(statementSavepoint)
+  }
+
+  endStatement(): Promise<void> {
+    return this.releaseSavepoint(statementSavepoint)
+  }
+
+  async undoStatement(): Promise<void> {
+    await this.rollbackTo(statementSavepoint)
+    await this.releaseSavepoint(statementSavepoint)
+  }
+
+  /** The statement has failed: the block goes back further than to its beginning. */
+  forgetStatement(): void {
+    this.journal = this.journal.filter(({ savepoint }) => savepoint !== statementSavepoint)
   }
 
   async rollbackTo(name: string): Promise<void> {
@@ -408,6 +436,8 @@ export class Transaction {
     this.pool.release(connection)
   }
 }
+
+const statementSavepoint = 'pgherd_statement'
 
 function defaultIsolation(settings: Settings, base: BaseModes): string {
   const set = /(serializable|repeatable read|read committed|read uncommitted)/i.exec(settings.get('default_transaction_isolation') ?? '')
