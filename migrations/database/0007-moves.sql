@@ -12,6 +12,8 @@ CREATE TABLE pgherd.move (
     wanted text NOT NULL DEFAULT 'done' CHECK (wanted IN ('done', 'paused', 'undone')),
     -- Of the lock under which it was last worked on. Who shows an older number is refused.
     fence bigint NOT NULL DEFAULT 0,
+    -- When its mover last said that it is at work; NULL when it has stopped.
+    worked_at timestamptz,
     -- The tables as they were when the copy began: a schema change since then makes it begin again.
     definition text,
     -- The subscription's number on the target: part of the names of slots on the source.

@@ -113,8 +113,9 @@ export const limits = {
   forgetEveryMs: 60_000,
   /** A cut-over holds writes for no longer than this, or lets go of everything and is tried again later. */
   cutoverMsMax: 500,
-  /** It waits for a lock no longer than this: well below PostgreSQL's deadlock_timeout. */
-  cutoverLockMsMax: 150,
+  /** It waits for locks for so long, at first and at most: well below PostgreSQL's deadlock_timeout. */
+  cutoverLockMsMin: 100,
+  cutoverLockMsMax: 350,
   cutoverRetryMsMin: 200,
   cutoverRetryMsMax: 5_000,
   /** A cut-over is tried once the target has no more than so much of the source's log to apply. */
@@ -129,6 +130,9 @@ export const limits = {
   movePollMs: 200,
   /** How often a router looks for moves that nobody works on. */
   moverEveryMs: 1_000,
+  /** Who works on a move says so; another takes over when it has not for so long. */
+  moverBeatMs: 1_000,
+  moverSilenceMsMax: 5_000,
   /** A move that has failed is tried again after so long, at first and at most. */
   moveRetryMsMin: 500,
   moveRetryMsMax: 30_000,

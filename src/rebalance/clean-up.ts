@@ -69,7 +69,7 @@ async function unsubscribe({ name, onStep }: MoveJob, target: pg.Client): Promis
   await target.query(`ALTER SUBSCRIPTION ${name} SET (slot_name = NONE)`)
   await target.query(`SET lock_timeout = ${limits.serverAnswerMsMax}`)
   await target.query(`DROP SUBSCRIPTION ${name}`)
-  await target.query(`SET lock_timeout = ${limits.cutoverLockMsMax}`)
+  await target.query(`SET lock_timeout = ${limits.cutoverLockMsMin}`)
 }
 
 /** Slots would keep the source's log for ever: the subscription's own, and those of its workers for single tables. */

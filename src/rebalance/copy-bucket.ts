@@ -43,8 +43,10 @@ export async function publish(job: MoveJob, { tables }: BucketTables): Promise<v
   const list = tables.map(({ leaf }) => leaf).join(', ')
   await whenFree(job, () => source.query(`CREATE PUBLICATION ${job.name} FOR TABLE ${list} WITH (publish = 'insert, update, delete, truncate')`))
   job.onStep('slot')
-  // It waits for all transactions that are open, prepared ones too.
+  // It waits for all transactions that are open, prepared ones too; nobody waits for it.
+  await source.query('SET lock_timeout = 0')
   await source.query(`SELECT pg_create_logical_replication_slot(${quoteLiteral(job.name)}, 'pgoutput')`)
+  await source.query(`SET lock_timeout = ${limits.cutoverLockMsMin}`)
 }
 
 /** The target copies the leaves and follows. An error of its workers disables the subscription, which `copyState` then tells. */

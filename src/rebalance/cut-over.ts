@@ -45,16 +45,24 @@ class Abandoned extends Error {
   }
 }
 
-/** With `compareHeld` the copies are compared once more while nothing is written. Throws what leaves it open whether it has committed. */
-export async function cutOver(job: MoveJob, digest: string, compareHeld: boolean): Promise<CutOver | NotCutOver> {
+export interface CutOverOptions {
+  /** Of the tables that were copied. */
+  readonly digest: string
+  /** The copies are compared once more while nothing is written. */
+  readonly compareHeld: boolean
+  readonly lockMs: number
+}
+
+/** Throws what leaves it open whether it has committed. */
+export async function cutOver(job: MoveJob, options: CutOverOptions): Promise<CutOver | NotCutOver> {
   const attempt = new Attempt(job)
   try {
     await attempt.open()
-    return await attempt.run(digest, compareHeld)
+    return await attempt.run(options)
   } catch (error) {
     const { code, message } = error as Error & { code?: string }
     if (error instanceof Abandoned || code === lockNotAvailable || code === queryCanceled || code === deadlockDetected) {
-      return { reason: message, copyAgain: error instanceof Abandoned && error.copyAgain, heldMs: attempt.heldMs }
+      return { reason: message, copyAgain: error instanceof Abandoned && error.copyAgain, heldMs: attempt.heldUntilNow }
     }
     throw error
   } finally {
@@ -71,10 +79,13 @@ class Attempt {
   private readonly connections: Connection[] = []
   private heldSince: number | undefined
   private isCommitting = false
-  heldMs = 0
 
   constructor(job: MoveJob) {
     this.job = job
+  }
+
+  get heldUntilNow(): number {
+    return this.heldSince === undefined ? 0 : this.job.clock.now() - this.heldSince
   }
 
   async open(): Promise<void> {
@@ -84,15 +95,14 @@ class Attempt {
 
   /** What has not committed by now never will. */
   async close(): Promise<void> {
-    if (this.heldSince !== undefined) this.heldMs = this.job.clock.now() - this.heldSince
     if (!this.isCommitting) await Promise.all(this.connections.map((connection) => query(connection, 'ROLLBACK').catch(() => undefined)))
     for (const connection of this.connections) connection.close()
   }
 
-  async run(digest: string, compareHeld: boolean): Promise<CutOver> {
+  async run({ digest, compareHeld, lockMs }: CutOverOptions): Promise<CutOver> {
     const { job } = this
     const [catalog] = this.connections as [Connection, Connection, Connection]
-    const begin = `SET search_path = ''; BEGIN; SET LOCAL lock_timeout = ${limits.cutoverLockMsMax}; SET LOCAL idle_in_transaction_session_timeout = ${2 * limits.cutoverMsMax}`
+    const begin = `SET search_path = ''; BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${2 * limits.cutoverMsMax}`
     await Promise.all(this.connections.map((connection) => query(connection, begin)))
     await this.on(catalog, 'UPDATE pgherd.schema_version SET version = version + 1')
     const { rows: held } = await this.on(catalog, `SELECT FROM pgherd.move WHERE id = ${job.id} AND fence = ${job.record.fence} AND stage = 'cutting-over' AND wanted = 'done' FOR UPDATE`)
@@ -111,9 +121,7 @@ class Attempt {
     const servers = [job.catalog, job.source, job.target]
     const branches = this.connections.map((connection, i) => new ServerBranch({ server: servers[i] as ServerAddress, wrote: true, cannotPrepare: i === 0, connection }))
     await commitBranches(branches, { id: newTransactionId(job.clock), database: job.database, isAsked: false }, job.commit)
-    this.heldMs = job.clock.now() - this.heldSince
-    this.heldSince = undefined
-    return { heldMs: this.heldMs, rows }
+    return { heldMs: this.heldUntilNow, rows }
   }
 
   /** Gives the number of rows that were compared. */
@@ -121,16 +129,22 @@ class Attempt {
     const { job } = this
     const { tables } = bucket
     const [, source, target] = this.connections as [Connection, Connection, Connection]
-    // In the order of those that statements take: a marker and then its table, a leaf and then its parent.
+    // In the order of those that statements take: one shard after the other, a marker and then its table, a leaf and then its parent.
     const markers = (shard: number) => tables.map((table) => markersOf(table, shard, bucket).before)
-    await this.on(source, `LOCK TABLE ${[...markers(job.source.id), ...tables.map(({ leaf }) => leaf), ...tables.map(({ parent }) => `ONLY ${parent}`)].join(', ')} IN ACCESS EXCLUSIVE MODE`)
-    await this.on(target, `LOCK TABLE ${markers(job.target.id).join(', ')} IN ACCESS EXCLUSIVE MODE`)
+    const leaves = [...tables.map(({ leaf }) => leaf), ...tables.map(({ parent }) => `ONLY ${parent}`)]
+    const onSource = () => this.lock(source, [...markers(job.source.id), ...leaves])
+    const onTarget = () => this.lock(target, markers(job.target.id))
+    for (const lock of job.source.id < job.target.id ? [onSource, onTarget] : [onTarget, onSource]) await lock()
     await this.untilApplied()
     job.onStep('applied')
     const rows = compareHeld ? await this.compare(tables, source, target) : undefined
     const next = (shard: ServerAddress) => tables.flatMap((table) => nextMarker(table, shard.id, bucket))
     await settleAll([this.leave(bucket, source, next(job.source)), this.arrive(bucket, target, next(job.target))])
     return rows
+  }
+
+  private async lock(connection: Connection, tables: readonly string[]): Promise<void> {
+    await this.on(connection, `LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`)
   }
 
   /** The source's leaves are no partitions any more, and nobody finds them. */
@@ -203,9 +217,8 @@ class Attempt {
   }
 
   private checkTime(): number {
-    const { clock, signal } = this.job
-    signal.throwIfAborted()
-    const left = limits.cutoverMsMax - (this.heldSince === undefined ? 0 : clock.now() - this.heldSince)
+    this.job.signal.throwIfAborted()
+    const left = limits.cutoverMsMax - this.heldUntilNow
     if (left <= 0) throw new Abandoned(`it took longer than ${limits.cutoverMsMax} ms`)
     return left
   }

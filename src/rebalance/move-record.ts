@@ -1,5 +1,6 @@
 /** The row of pgherd.move that one mover works on. It shows the fence of its lock with whatever it writes. */
 import type pg from 'pg'
+import { limits } from '../base/limits.ts'
 import type { MoveStage, MoveWish } from './move.ts'
 
 /** Another mover has the move: whatever this one knows of it is old. */
@@ -40,13 +41,15 @@ export class MoveRecord {
   }
 
   /**
-   * From now on nobody with an older fence writes to the row. Waits for the commit of a cut-over that is under way, so what it gives is
-   * what has become of it. Throws MoveTaken when a newer fence was there.
+   * From now on nobody with an older fence writes to the row, which is left alone while another mover is at work: where routers do not share
+   * their locks, they would take it from each other for ever. Waits for the commit of a cut-over that is under way, so what it gives is
+   * what has become of it. Throws MoveTaken when it is another's.
    */
   async claim(): Promise<MoveState> {
     const { rows } = await this.client.query<{ stage: MoveStage; wanted: MoveWish; definition: string | null; subscription: number | null }>(
-      'UPDATE pgherd.move SET fence = $2 WHERE id = $1 AND fence <= $2 RETURNING stage, wanted, definition, subscription::int8::float8 AS subscription',
-      [this.id, this.fence],
+      `UPDATE pgherd.move SET fence = $2, worked_at = clock_timestamp()
+       WHERE id = $1 AND (fence = $2 OR fence < $2 AND coalesce(worked_at < clock_timestamp() - $3 * interval '1 ms', true)) RETURNING stage, wanted, definition, subscription::int8::float8 AS subscription`,
+      [this.id, this.fence, limits.moverSilenceMsMax],
     )
     const [row] = rows
     if (row === undefined) throw new MoveTaken(this.id)
@@ -64,6 +67,11 @@ export class MoveRecord {
 
   async note(notes: MoveNotes): Promise<void> {
     await this.write([], notes)
+  }
+
+  /** Its mover is at work, or (false) not any more. Nothing happens when it is another's. */
+  async beat(isAtWork: boolean): Promise<void> {
+    await this.client.query(`UPDATE pgherd.move SET worked_at = ${isAtWork ? 'clock_timestamp()' : 'NULL'} WHERE id = $1 AND fence = $2`, [this.id, this.fence])
   }
 
   /** A cut-over was tried, and has held writes for so long. */

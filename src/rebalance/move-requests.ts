@@ -1,9 +1,11 @@
 /** What operators ask of moves: rows of pgherd.move that a mover (mover.ts), on this router or another, acts on. */
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
 import type { Move, MoveRequest, MoveWish } from './move.ts'
 
-const columns = `id::float8 AS id, group_id AS "group", bucket, source, target, stage, wanted, bytes::float8 AS bytes,
+const columns = `id::float8 AS id, group_id AS "group", bucket, source, target, stage, wanted,
+  worked_at IS NOT NULL AND worked_at > clock_timestamp() - ${limits.moverSilenceMsMax} * interval '1 ms' AS "isWorkedOn", bytes::float8 AS bytes,
   bytes_total::float8 AS "bytesTotal", lag_bytes::float8 AS "lagBytes", held_ms AS "heldMs", error`
 
 type MoveRow = { [Key in keyof Move]: Exclude<Move[Key], undefined> | (undefined extends Move[Key] ? null : never) }

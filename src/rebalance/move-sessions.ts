@@ -14,7 +14,7 @@ import { adminClient } from '../coordination/admin-client.ts'
 
 /** Rows are compared as texts: both servers have to write them in the same way. */
 const sameTexts = `SET search_path = ''; SET datestyle = 'ISO, MDY'; SET timezone = 'UTC'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1;
-  SET bytea_output = 'hex'; SET xmlbinary = 'base64'; SET client_min_messages = warning; SET lock_timeout = ${limits.cutoverLockMsMax};
+  SET bytea_output = 'hex'; SET xmlbinary = 'base64'; SET client_min_messages = warning; SET lock_timeout = ${limits.cutoverLockMsMin};
   SET synchronous_commit = 'local'; SET session_replication_role = 'origin'`
 
 export class MoveSessions {
@@ -34,16 +34,22 @@ export class MoveSessions {
   on(server: ServerAddress): Promise<pg.Client> {
     const known = this.opened.get(server.id)
     if (known !== undefined) return known
+    if (this.isClosed) throw new Error('the move was stopped')
     const opening = this.open(server)
     this.opened.set(server.id, opening)
     opening.catch(() => this.opened.delete(server.id))
     return opening
   }
 
-  /** Ends what runs on them. */
-  close(): void {
+  /** Ends what runs on shards, and lets nothing more begin there. */
+  stopWork(): void {
     this.isClosed = true
-    for (const opening of this.opened.values()) void opening.then((client) => client.end()).catch(() => undefined)
+    for (const [server, opening] of this.opened) if (server !== catalogId) end(opening)
+  }
+
+  close(): void {
+    this.stopWork()
+    for (const opening of this.opened.values()) end(opening)
   }
 
   private async open(server: ServerAddress): Promise<pg.Client> {
@@ -70,4 +76,8 @@ export class MoveSessions {
     )
     if (!(await take())) throw new Error(`${server.name} is still at work for the former mover of ${this.name}`)
   }
+}
+
+function end(opening: Promise<pg.Client>): void {
+  void opening.then((client) => client.end()).catch(() => undefined)
 }

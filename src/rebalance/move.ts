@@ -22,6 +22,8 @@ export interface Move extends MoveRequest {
   readonly source: number
   readonly stage: MoveStage
   readonly wanted: MoveWish
+  /** A mover has been at work on it until just now. */
+  readonly isWorkedOn: boolean
   /** Copied so far, and on the source in all, as far as that is known. */
   readonly bytes: number
   readonly bytesTotal: number

@@ -76,7 +76,7 @@ export class Mover {
     const databases = await withAdmin(catalog, 'postgres', credentials, databaseNames, limits.serverAnswerMsMax)
     for (const database of databases) {
       if (this.works.has(database) || this.stopping.signal.aborted) continue
-      if (!(await this.unfinished(database)).some(isAtWork)) continue
+      if (!(await this.unfinished(database)).some((move) => isAtWork(move) && !move.isWorkedOn)) continue
       const lease = await locks.acquire(`moves of ${database}`)
       if (lease === undefined) continue
       const work = new DatabaseMoves(database, lease, this.stopping.signal, this.parts)
@@ -125,8 +125,8 @@ class DatabaseMoves {
   /** Until nothing is left to do, or it may do no more. */
   async run(): Promise<void> {
     const { catalog, credentials, clock } = this.parts
-    const closeAll = () => this.running.forEach(({ sessions }) => sessions.close())
-    this.signal.addEventListener('abort', closeAll)
+    const stopAll = () => this.running.forEach(({ sessions }) => sessions.stopWork())
+    this.signal.addEventListener('abort', stopAll)
     try {
       while (!this.signal.aborted) {
         const unfinished = await withAdmin(catalog, this.database, credentials, readUnfinished, limits.serverAnswerMsMax)
@@ -136,9 +136,9 @@ class DatabaseMoves {
         await Promise.race([clock.sleep(limits.movePollMs), ...[...this.running.values()].map(({ ended }) => ended)])
       }
     } finally {
-      closeAll()
+      stopAll()
       await Promise.all([...this.running.values()].map(({ ended }) => ended))
-      this.signal.removeEventListener('abort', closeAll)
+      this.signal.removeEventListener('abort', stopAll)
     }
   }
 
@@ -167,8 +167,14 @@ class DatabaseMoves {
     const work = async () => {
       const record = new MoveRecord(await sessions.on(catalog), move.id, this.lease.fence)
       const { id, group, bucket } = move
-      await runMove({ id, group, bucket, database: this.database, catalog, source, target, name, sessions, record, credentials, commit, clock, log, signal: this.signal, onStep: step })
-      this.retries.delete(move.id)
+      const stopBeating = clock.every(limits.moverBeatMs, () => void record.beat(true).catch(() => undefined)) // who works hears of a lost connection
+      try {
+        await runMove({ id, group, bucket, database: this.database, catalog, source, target, name, sessions, record, credentials, commit, clock, log, signal: this.signal, onStep: step })
+        this.retries.delete(move.id)
+      } finally {
+        stopBeating()
+        await record.beat(false).catch(() => undefined) // another takes over later
+      }
     }
     const ended = work()
       .catch((error: Error) => this.failed(move, error))
@@ -180,8 +186,12 @@ class DatabaseMoves {
   }
 
   private async failed(move: Move, error: Error): Promise<void> {
-    if (error instanceof MoveTaken || this.signal.aborted) return
+    if (this.signal.aborted) return
     const { catalog, credentials, clock, log } = this.parts
+    if (error instanceof MoveTaken) {
+      this.retries.set(move.id, { at: clock.now() + limits.moverSilenceMsMax, pauseMs: limits.moveRetryMsMin })
+      return
+    }
     const pauseMs = Math.min(2 * (this.retries.get(move.id)?.pauseMs ?? limits.moveRetryMsMin / 2), limits.moveRetryMsMax)
     this.retries.set(move.id, { at: clock.now() + pauseMs, pauseMs })
     log.warn(`move ${move.id} of bucket ${move.bucket} to shard ${move.target}: ${error.message}`)

@@ -10,6 +10,7 @@ import type { BucketTables } from './bucket-tables.ts'
 import { readBucketTables, refuseIncomparable } from './bucket-tables.ts'
 import { removeSource, undoCopy } from './clean-up.ts'
 import { compareCopies } from './compare-copies.ts'
+import type { CutOverOptions } from './cut-over.ts'
 import { cutOver, isCutOver } from './cut-over.ts'
 import type { MoveJob } from './move-job.ts'
 import { MoveImpossible } from './move-job.ts'
@@ -104,6 +105,7 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
   const target = await job.sessions.on(job.target)
   for (const { leaf } of bucket.tables) await target.query(`ANALYZE ${leaf}`)
   let compared: Compared | undefined
+  let lockMs: number = limits.cutoverLockMsMin
   for (let pauseMs: number = limits.cutoverRetryMsMin; ; ) {
     signal.throwIfAborted()
     const { wanted, stage } = await record.claim()
@@ -119,11 +121,12 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
     job.onStep('compare')
     compared ??= await compare(job, bucket)
     if (compared === undefined) return again(job, 'the copies were found to differ')
-    const reason = await tryCutOver(job, bucket, compared)
+    const reason = await tryCutOver(job, compared, { digest: bucket.digest, compareHeld: compared.again, lockMs })
     if (reason === undefined) return false
     if (reason.copyAgain) return again(job, reason.reason)
     await clock.sleep(pauseMs)
     pauseMs = Math.min(2 * pauseMs, limits.cutoverRetryMsMax)
+    lockMs = Math.min(2 * lockMs, limits.cutoverLockMsMax)
   }
 }
 
@@ -145,10 +148,10 @@ async function compare(job: MoveJob, { tables }: BucketTables): Promise<Compared
 }
 
 /** Undefined when the bucket is the target's. */
-async function tryCutOver(job: MoveJob, bucket: BucketTables, compared: Compared): Promise<{ reason: string; copyAgain: boolean } | undefined> {
+async function tryCutOver(job: MoveJob, compared: Compared, options: CutOverOptions): Promise<{ reason: string; copyAgain: boolean } | undefined> {
   const { record, log } = job
   await record.to('cutting-over')
-  const outcome = await cutOver(job, bucket.digest, compared.again)
+  const outcome = await cutOver(job, options)
   if (!isCutOver(outcome)) {
     log.info(`move ${job.id}: not cut over, after ${outcome.heldMs} ms: ${outcome.reason}`)
     await record.to('catching-up', { error: outcome.reason })

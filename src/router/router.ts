@@ -22,6 +22,7 @@ import { ReplicaWatch } from '../coordination/replica-watch.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
+import { Mover } from '../rebalance/mover.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
 import { CommitGate } from '../transaction/commit-gate.ts'
@@ -52,6 +53,7 @@ export interface RouterOptions {
 interface ControlPlane {
   readonly locks: Locks
   readonly duties: readonly Duty[]
+    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, locks, clock, log })
   readonly detector: DeadlockDetector
   readonly stopTimers: readonly (() => void)[]
 }
@@ -110,7 +112,7 @@ export class Router {
   async stop(): Promise<void> {
     for (const stopTimer of this.control.stopTimers) stopTimer()
     await this.server.close()
-    await Promise.all([this.control.detector.stop(), ...this.control.duties.map((duty) => duty.stop())])
+    await Promise.all([this.control.detector.stop(), this.control.mover.stop(), ...this.control.duties.map((duty) => duty.stop())])
     await this.control.locks.close()
     this.services.replicas.close()
     this.services.lanes.close()
