@@ -183,7 +183,8 @@ export async function explainFailure(
   const { error } = failure
   const mayBeStale = error.code === undefinedTable && !failure.sentRows && (failure.inPrelude || statement.namesLeaves === true)
   if (mayBeStale) {
-    if (lease.participant === undefined || context.transaction.canUndoStatement) return new StaleLayout(error)
+    const { isOfOneStatement, canUndoStatement } = context.transaction
+    if (lease.participant === undefined || isOfOneStatement || canUndoStatement) return new StaleLayout(error)
     if (lease.participant.fresh) {
       await context.transaction.dropFresh(lease.participant)
       return new StaleLayout(error)

@@ -26,6 +26,7 @@ export async function withTransaction<T>(context: ExecutionContext, work: () => 
   const { transaction } = context
   if (transaction.active) return work()
   transaction.begin('implicit', modes)
+  transaction.isOfOneStatement = true
   try {
     const result = await work()
     await transaction.commit()

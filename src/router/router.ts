@@ -53,8 +53,8 @@ export interface RouterOptions {
 interface ControlPlane {
   readonly locks: Locks
   readonly duties: readonly Duty[]
-    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, locks, clock, log })
   readonly detector: DeadlockDetector
+  readonly mover: Mover
   readonly stopTimers: readonly (() => void)[]
 }
 
@@ -106,7 +106,8 @@ export class Router {
     // Who recovers also clears up.
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forgetDecisions(commit)))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    return new Router(port, server, services, { locks, duties, detector, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
+    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, locks, clock, log })
+    return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
   }
 
   async stop(): Promise<void> {

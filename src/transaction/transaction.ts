@@ -86,6 +86,8 @@ export class Transaction {
   /** Chosen to end a deadlock: what it is told is 40P01. */
   isVictim = false
   state: TransactionState = 'none'
+  /** It begins and ends with a statement, which can be tried again as a whole. */
+  isOfOneStatement = false
   failed = false
   /** What transactions are where the session has SET nothing: its role or database may say so. */
   readonly base: BaseModes
@@ -146,6 +148,7 @@ export class Transaction {
     this.readOnly = this.readOnlyByDefault
     this.isolation = defaultIsolation(this.settings, this.base)
     this.snapshotsOpen = false
+    this.isOfOneStatement = false
     this.modeTexts = []
     this.journal = []
     this.settingsAtBegin = this.settings
