@@ -26,6 +26,7 @@ import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments, serverById } from './context.ts'
 import { bucketAtOnce } from './key-bucket.ts'
 import type { ResultSink } from './result-sink.ts'
+import { timeoutsShown } from '../shard/timeouts.ts'
 import { explainFailure, typesOnShards } from './run-on-server.ts'
 import type { Translate } from './shell-names.ts'
 import type { StatementEnd } from './statement-exchange.ts'
@@ -40,6 +41,7 @@ export interface PointReadEnd {
 export function startPointRead(plan: OneShardPlan, args: Arguments, sink: ResultSink, context: ExecutionContext, onEnd: PointReadEnd): boolean {
   const { route } = plan
   if (!plan.isPointRead || plan.markers.length > 0 || route.kind !== 'bucket' || context.transaction.active || context.replicas !== undefined || args.rowsMax > 0 || sink.isCongested) return false
+  if (timeoutsShown(context.text, context.transaction.timeouts) !== undefined) return false
   const owners = context.snapshot.groups.get(route.group)?.owners ?? []
   const bucket = bucketAtOnce(route.key, route.keyType, owners.length, args)
   if (bucket === undefined) return false

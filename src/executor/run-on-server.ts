@@ -4,7 +4,10 @@ import { limits } from '../base/limits.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import { sessionPidHole } from '../planner/session-facts.ts'
+import { query } from '../shard/query.ts'
 import type { Lease } from '../transaction/transaction.ts'
+import type { TimeoutName } from '../shard/timeouts.ts'
+import { timeoutsHidden, timeoutsShown } from '../shard/timeouts.ts'
 import { isOutdatedStatement, statementKey } from '../shard/requests.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments } from './context.ts'
@@ -32,6 +35,9 @@ export interface ServerStatement {
   readonly translate?: Translate
   /** A SET or RESET: what the connection then has is not known here. */
   readonly changesSettings?: boolean
+  /** Runs in front, in the same transaction, and sets these for it alone. */
+  readonly before?: string
+  readonly hides?: readonly TimeoutName[]
 }
 
 /** The plan relied on a layout that is no longer there. Nothing has run; it may be planned and tried again. */
@@ -81,9 +87,13 @@ export async function runOnServer(
   }
 
   async function runLeased(lease: Lease, asked = statement): Promise<StatementEnd> {
-    const told = setting === undefined || setting.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...setting] }
+    const { timeouts } = context.transaction
+    const shown = statement.before ?? timeoutsShown(statement.text, timeouts)
+    const before = [...(setting ?? []), ...(shown === undefined ? [] : [shown])]
+    const told = before.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...before] }
     const began = context.onPart === undefined ? 0 : context.clock.now()
     const end = await runStatement(lease.connection, requestFor(asked, args, told, translate, context), sink)
+    if (shown !== undefined && lease.participant !== undefined) await query(lease.connection, timeoutsHidden(statement.hides ?? timeouts.keys()))
     context.onPart?.({ server: server.name, text: statement.text, rows: rowsOf(end), milliseconds: context.clock.now() - began })
     if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
     return end

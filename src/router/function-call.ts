@@ -15,6 +15,7 @@ import { readDataRow } from '../protocol/row-description.ts'
 import type { Connection } from '../shard/connection.ts'
 import { query } from '../shard/query.ts'
 import { parseStatements } from '../sql/parse.ts'
+import { checkReadOnly } from './check-read-only.ts'
 import type { Session } from './session.ts'
 
 export async function callFunction(payload: Buffer, session: Session): Promise<void> {
@@ -62,7 +63,7 @@ async function mayCall(oid: number, session: Session): Promise<{ pins: boolean; 
   const { plan } = session.plan(statement, [], snapshot)
   const ofSession = (name === 'currval' || name === 'lastval') && session.transaction.pinned === undefined
   if (plan.kind !== 'catalog' || ofSession) throw refuse(`function ${name} is not supported by a function call message`, 'Call it in a SELECT.')
-  session.checkReadOnly(plan)
+  checkReadOnly(plan, session.transaction)
   return plan
 }
 

@@ -14,6 +14,7 @@ import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
 import type { QueryPlan } from '../planner/plan.ts'
 import type { Statement } from '../sql/parse.ts'
+import { checkReadOnly } from './check-read-only.ts'
 import type { Session } from './session.ts'
 
 export async function runData(statement: Statement, args: Arguments, sink: ResultSink & { touched?: boolean }, session: Session): Promise<StatementEnd> {
@@ -28,7 +29,7 @@ export async function runData(statement: Statement, args: Arguments, sink: Resul
       const fresh = await services.store.refresh(database)
       if (fresh.version !== snapshot.version) continue
     }
-    session.checkReadOnly(plan)
+    checkReadOnly(plan, transaction)
     try {
       return await execute(plan, args, sink, session.executionContext(snapshot, statement.source.text), session)
     } catch (error) {

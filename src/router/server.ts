@@ -12,6 +12,7 @@ import { ClientStream } from './client-stream.ts'
 import { ownColumns, ownValues } from './own-settings.ts'
 import type { Services } from './services.ts'
 import { Session } from './session.ts'
+import { defaultTimeouts, timeoutsAtStart, withoutTimeouts } from './statements/timeouts.ts'
 import { newestMinor, readStartUp, startUpSettings } from './start-up.ts'
 
 interface Client {
@@ -145,7 +146,8 @@ export class RouterServer {
       for (const name of unknown) stream.out.cstring(name)
       stream.out.end()
     }
-    const initialSettings = startUpSettings(parameters)
+    const given = startUpSettings(parameters)
+    const initialSettings = withoutTimeouts(given)
     stream.out.begin('R').int32(0).end()
     const connection = await services.pool.take(services.catalog, database, user)
     try {
@@ -155,8 +157,10 @@ export class RouterServer {
       connection.settings = initialSettings
       await services.store.get(database)
       const { rows } = await query(connection, `SELECT current_setting('search_path'), current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'), ${ownColumns}`)
+      const { rows: defaults } = await query(connection, defaultTimeouts)
+      const initialTimeouts = await timeoutsAtStart(connection, defaults, given)
       const [searchPath = '', isolation = '', readOnly, ...own] = rows[0] ?? []
-      const session = new Session(services, stream, { pid, address: socket.remoteAddress, port: socket.remotePort, database, user, initialSettings, searchPath, own: ownValues(own, services.clusterSettings.values), base: { isolation, readOnly: readOnly === 'on' } })
+      const session = new Session(services, stream, { pid, address: socket.remoteAddress, port: socket.remotePort, database, user, initialSettings, initialTimeouts, searchPath, own: ownValues(own, services.clusterSettings.values), base: { isolation, readOnly: readOnly === 'on' } })
       for (const [name, value] of connection.reported) session.reportParameter(name, value)
       return session
     } finally {

@@ -5,6 +5,7 @@
  * statements and portals, and run them at Execute. An error inside a batch skips to its Sync. What holds a server
  * connection between messages is only an open transaction (transaction.ts).
  */
+import type { SqlErrorFields } from '../base/errors.ts'
 import { asSqlError, SqlError } from '../base/errors.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { RouterFact } from '../planner/router-facts.ts'
@@ -14,17 +15,14 @@ import type { ResultSink } from '../executor/result-sink.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
 import type { PlannedStatement } from '../planner/plan-statement.ts'
 import { planStatement } from '../planner/plan-statement.ts'
-import type { QueryPlan } from '../planner/plan.ts'
-import { planWrites } from '../planner/plan.ts'
 import type { NameContext } from '../planner/resolve.ts'
 import { parseSearchPath } from '../planner/resolve.ts'
 import { writeErrorFields } from '../protocol/error-fields.ts'
 import { Frontend } from '../protocol/message-types.ts'
 import { readQuery } from '../protocol/frontend-reader.ts'
 import { query } from '../shard/query.ts'
-import { tagOf } from '../sql/ast.ts'
 import type { Statement } from '../sql/parse.ts'
-import type { BaseModes } from '../transaction/transaction.ts'
+import type { Timeouts } from '../shard/timeouts.ts'
 import { Transaction } from '../transaction/transaction.ts'
 import { ClientNews } from './client-news.ts'
 import type { ClientSession } from './activity.ts'
@@ -38,29 +36,19 @@ import type { KnownStatement } from './known-statements.ts'
 import type { Services } from './services.ts'
 import type { ReadConsistency } from '../executor/one-moment.ts'
 import type { OwnValues } from './own-settings.ts'
+import { readsRows } from './reads-rows.ts'
 import { SessionReplicas } from './replica-reads.ts'
 import { SessionLanes } from './session-lanes.ts'
+import type { SessionOptions } from './session-options.ts'
+import { SessionTimers } from './session-timers.ts'
 import { asReported, runSimpleQuery } from './simple-query.ts'
 import { Templates } from './templates.ts'
 import { runData } from './run-data.ts'
+import { toldError } from './told-error.ts'
 import { readSearchPath } from './statements/settings.ts'
 import { runSessionStatement } from './statements/run-statement.ts'
 
-export interface SessionOptions {
-  /** The number by which its client, and others, know it. */
-  readonly pid: number
-  /** The client's address and port. */
-  readonly address: string | undefined
-  readonly port: number | undefined
-  readonly database: string
-  readonly user: string
-  /** SET statements of the start-up packet, by name. */
-  readonly initialSettings: ReadonlyMap<string, string>
-  readonly searchPath: string
-  readonly own: OwnValues
-  readonly base: BaseModes
-}
-
+const terminated: SqlErrorFields = { severity: 'FATAL', code: '57P01', message: 'terminating connection due to administrator command' }
 const cancelAgainMs = 100
 const cancelTimesMax = 20
 
@@ -76,6 +64,8 @@ export class Session implements ClientSession {
   currentUser: string
   readonly transaction: Transaction
   readonly initialSettings: ReadonlyMap<string, string>
+  readonly initialTimeouts: Timeouts
+  readonly timers: SessionTimers
   readonly temporary = new Set<string>()
   readonly extended: ExtendedProtocol
   readonly news: ClientNews
@@ -98,6 +88,9 @@ export class Session implements ClientSession {
   private answered = 0
   /** Between a client's message and the answer to it. A cancel request outside of that means nothing. */
   private working = false
+  /** The statement has failed, or its transaction is over: what comes then is not cancelled. */
+  private isCleaning = false
+  private isTerminated = false
   private cursorNumber = 0
   /** Queries for what the system's views tell of this session, while a statement asks for them. */
   views: ReadonlyMap<string, string> | undefined
@@ -120,31 +113,44 @@ export class Session implements ClientSession {
     this.initialSettings = options.initialSettings
     this.transaction = new Transaction(services.pool, options.database, options.user, services.commit, options.base)
     this.transaction.settings = options.initialSettings
+    this.initialTimeouts = options.initialTimeouts
+    this.transaction.keepTimeouts(options.initialTimeouts)
+    this.timers = new SessionTimers(this, services.clock)
     this.transaction.onReported = (name, value) => this.reportParameter(name, value)
     this.extended = new ExtendedProtocol(this)
     this.news = new ClientNews(stream)
     services.transactions.add(this.transaction)
-    stream.onEnd = () => this.transaction.cancel()
+    stream.onEnd = () => this.cancel('canceling statement: the client is gone')
   }
 
   /**
    * A cancel request, repeated while the statement runs: a server that had not begun its part yet would not have felt the
    * first.
    */
-  cancel(): void {
+  cancel(reason = 'canceling statement due to user request'): void {
     const at = this.answered
     let left = cancelTimesMax
     const again = () => {
-      if (!this.working || this.answered !== at || this.stream.isEnded || left-- === 0) return
-      this.transaction.cancel()
+      if (!this.working || this.answered !== at || left-- === 0) return
+      if (!this.isCleaning) this.transaction.cancel(reason)
       this.services.clock.after(cancelAgainMs, again)
     }
     again()
   }
 
-  terminate(): void {
-    writeErrorFields(this.stream.out, 'E', { severity: 'FATAL', code: '57P01', message: 'terminating connection due to administrator command' })
+  terminate(fields: SqlErrorFields = terminated): void {
+    this.isTerminated = true
+    writeErrorFields(this.stream.out, 'E', fields)
     this.stream.close()
+  }
+
+  get timeouts(): Timeouts {
+    return this.transaction.timeouts
+  }
+
+  /** A statement begins, and with it the timers, if the session has any. */
+  beginTimers(): void {
+    if (this.transaction.timeouts.size > 0) this.timers.begin()
   }
 
   activity(): RouterRow {
@@ -168,7 +174,10 @@ export class Session implements ClientSession {
         const message = next instanceof Promise ? await next : next
         if (message === undefined || message.type === Frontend.terminate) return
         checkGarbage(message)
+        if (this.isTerminated) return
         this.working = true
+        this.isCleaning = false
+        this.beginTimers()
         this.doing.begin(this.services.clock.now())
         const handled = message.type === Frontend.query && !this.failedBatch ? this.simpleQuery(message) : this.extendedMessage(message)
         if (handled !== undefined) await handled
@@ -177,6 +186,7 @@ export class Session implements ClientSession {
     } catch (error) {
       writeErrorFields(this.stream.out, 'E', { ...asSqlError(error).fields, severity: 'FATAL' })
     } finally {
+      this.timers.close()
       await this.transaction.abandon()
       this.services.transactions.delete(this.transaction)
       this.stream.close()
@@ -291,6 +301,9 @@ export class Session implements ClientSession {
     const { transaction } = this
     // The cancelling came too late.
     transaction.isVictim = false
+    transaction.cancelled = undefined
+    transaction.cancelReason = undefined
+    this.timers.ready(transaction.active)
     this.doing.end(this.services.clock.now(), transaction.active)
     const status = transaction.state !== 'block' ? 'I' : transaction.failed ? 'E' : 'T'
     if (!transaction.active) this.extended.closePortals()
@@ -369,6 +382,7 @@ export class Session implements ClientSession {
   }
 
   complete(end: StatementEnd): void {
+    this.timers.statementEnds()
     if (end.kind === 'complete') this.stream.out.begin('C').cstring(end.tag).end()
     else if (end.kind === 'suspended') this.stream.out.begin('s').end()
     else this.stream.out.begin('I').end()
@@ -377,7 +391,11 @@ export class Session implements ClientSession {
 
   /** Tells the client, and aborts the transaction as PostgreSQL would. */
   async reportError(given: unknown): Promise<void> {
-    const sqlError = this.asVictim(asReported(given))
+    const sqlError = toldError(asReported(given), this.transaction)
+    // What comes now, to clean up, is cancelled no more.
+    this.isCleaning = true
+    this.transaction.cancelled = undefined
+    this.timers.statementEnds()
     this.extended.fail(sqlError)
     if (sqlError.code === 'XX000') this.services.log.warn(given instanceof Error ? (given.stack ?? given.message) : String(given))
     if (this.transaction.state === 'implicit') await this.rollback()
@@ -386,27 +404,23 @@ export class Session implements ClientSession {
     this.stream.scheduleFlush()
   }
 
-  /** A transaction that was cancelled to end a deadlock is told so. */
-  private asVictim(error: SqlError): SqlError {
-    if (!this.transaction.isVictim || error.code !== '57014') return error
-    this.transaction.isVictim = false
-    return new SqlError('40P01', 'deadlock detected', {
-      detail: 'Transactions on several shards wait for each other.',
-      hint: 'Try the transaction again.',
-    })
-  }
-
   async commit(): Promise<void> {
     const changed = this.schemaChanged
+    // As in PostgreSQL: a commit has no time limit but the transaction's own.
+    this.timers.statementEnds()
     try {
       await this.transaction.commit()
     } finally {
+      this.isCleaning = true
+      this.timers.transactionEnds()
       await this.transactionOver(changed)
+      this.isCleaning = false
     }
   }
 
   async rollback(): Promise<void> {
     await this.transaction.rollback()
+    this.timers.transactionEnds()
     await this.transactionOver(this.schemaChanged)
   }
 
@@ -455,22 +469,4 @@ export class Session implements ClientSession {
     known.planned ??= planStatement(statement, this.nameContext(snapshot, types))
     return known.planned
   }
-
-  checkReadOnly(plan: QueryPlan): void {
-    if (!this.transaction.readOnlyNow || !planWrites(plan)) return
-    if (plan.kind === 'catalog' || plan.kind === 'gather') {
-      const call = /\b(nextval|setval)\s*\(/i.exec(plan.text)?.[1]
-      if (call !== undefined) throw new SqlError('25006', `cannot execute ${call.toLowerCase()}() in a read-only transaction`)
-      return
-    }
-    const verb = plan.kind.startsWith('insert') ? 'INSERT' : 'this statement'
-    throw new SqlError('25006', `cannot execute ${verb} in a read-only transaction`)
-  }
-}
-
-const withoutSnapshot = new Set(['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'DiscardStmt', 'DeallocateStmt', 'ClosePortalStmt', 'LockStmt'])
-
-/** With what follows, PostgreSQL takes the snapshot that a REPEATABLE READ transaction then keeps. */
-function readsRows(statement: Statement): boolean {
-  return !withoutSnapshot.has(tagOf(statement.node))
 }

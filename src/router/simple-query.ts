@@ -12,6 +12,7 @@ import type { LiteralFree } from '../sql/literal-free.ts'
 import { withoutLiterals } from '../sql/literal-free.ts'
 import type { Statement } from '../sql/parse.ts'
 import { refuseParameters } from './parameters.ts'
+import { checkReadOnly } from './check-read-only.ts'
 import type { Session } from './session.ts'
 import type { Template } from './templates.ts'
 
@@ -48,6 +49,7 @@ function learn(shape: LiteralFree, statement: Statement, session: Session): void
 
 async function runOne(statement: Statement, session: Session): Promise<void> {
   try {
+    session.beginTimers()
     const sink = session.newSink(true)
     if (!session.transaction.failed) refuseParameters(statement)
     session.complete(await session.runStatement(statement, noArguments, sink))
@@ -62,7 +64,7 @@ async function runTemplate(template: Template, shape: LiteralFree, session: Sess
   const tag = plan.kind === 'one-shard' && plan.isPointRead ? await pointRead(template, shape, session, context) : undefined
   if (tag !== undefined) return { kind: 'complete', tag }
   const filled = template.fill(shape.literals)
-  session.checkReadOnly(filled)
+  checkReadOnly(filled, session.transaction)
   const sink = session.newSink(true)
   try {
     return await executePlan(filled, noArguments, sink, context)

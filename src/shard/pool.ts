@@ -9,10 +9,12 @@ import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { Connection } from './connection.ts'
 import { txIdle } from './exchange.ts'
+import { query } from './query.ts'
+import { hideTimeouts } from './timeouts.ts'
 
 interface Waiter {
   give(connection: Connection): void
-  fail(error: SqlError): void
+  readonly fail: (error: SqlError) => void
 }
 
 interface Slot {
@@ -40,15 +42,15 @@ export class Pool {
     return slot?.idle.pop()
   }
 
-  /** Throws 53300 when none becomes free in time, or the server's own error when it cannot be entered. */
-  async take(server: ServerAddress, database: string, user: string): Promise<Connection> {
+  /** `waits` holds, while this waits for a connection that others have, what ends it. Throws 53300 when none becomes free in time, or the server's own error when it cannot be entered. */
+  async take(server: ServerAddress, database: string, user: string, waits?: Set<(error: SqlError) => void>): Promise<Connection> {
     if (this.closed) throw new SqlError('57P01', 'the router is shutting down')
     const key = keyOf(server, database, user)
     const slot = this.slots.get(key) ?? { idle: [], waiting: new Set(), open: 0 }
     this.slots.set(key, slot)
     const idle = slot.idle.pop()
     if (idle !== undefined) return idle
-    if (slot.open >= limits.poolConnectionsMax) return this.wait(slot, server)
+    if (slot.open >= limits.poolConnectionsMax) return this.wait(slot, server, waits)
     slot.open++
     try {
       return await this.connect(key, slot, server, database, user)
@@ -99,6 +101,12 @@ export class Pool {
   private async connect(key: string, slot: Slot, server: ServerAddress, database: string, user: string): Promise<Connection> {
     const password = user === this.credentials.user ? this.credentials.password : undefined
     const connection = await Connection.connect({ server, database, user, password, clock: this.clock })
+    try {
+      await query(connection, hideTimeouts)
+    } catch (error) {
+      connection.close()
+      throw error
+    }
     this.slotOf.set(connection, key)
     if (server.isReplica === true) this.toReplicas.add(connection)
     connection.onClosed = () => {
@@ -129,10 +137,11 @@ export class Pool {
     for (const waiter of slot.waiting) waiter.fail(error)
   }
 
-  private wait(slot: Slot, server: ServerAddress): Promise<Connection> {
+  private wait(slot: Slot, server: ServerAddress, waits?: Set<(error: SqlError) => void>): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const settle = () => {
         slot.waiting.delete(waiter)
+        waits?.delete(waiter.fail)
         stopTimer()
       }
       const waiter: Waiter = {
@@ -153,6 +162,7 @@ export class Pool {
         ),
       )
       slot.waiting.add(waiter)
+      waits?.add(waiter.fail)
     })
   }
 }

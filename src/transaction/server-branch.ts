@@ -2,19 +2,23 @@
 import { SqlError } from '../base/errors.ts'
 import { query } from '../shard/query.ts'
 import type { Branch, CommitSteps, Decision, FinishVerb } from './branch.ts'
+import type { Connection } from '../shard/connection.ts'
 import type { Participant } from './transaction.ts'
 
 export class ServerBranch implements Branch {
   readonly server: Participant['server']
   readonly wrote: boolean
   readonly cannotPrepare: boolean
-  private readonly connection: Participant['connection']
+  private readonly connection: Connection
+  private readonly cancellable: Set<Connection>
 
-  constructor({ server, wrote, cannotPrepare, connection }: Pick<Participant, 'server' | 'wrote' | 'cannotPrepare' | 'connection'>) {
+  /** What is in `cancellable` may be cancelled: a COMMIT or PREPARE may, since its failure undoes all; what comes after the decision may not. */
+  constructor({ server, wrote, cannotPrepare, connection }: Pick<Participant, 'server' | 'wrote' | 'cannotPrepare' | 'connection'>, cancellable: Set<Connection> = new Set()) {
     this.server = server
     this.wrote = wrote
     this.cannotPrepare = cannotPrepare
     this.connection = connection
+    this.cancellable = cancellable
   }
 
   commit({ throughGate, decision }: CommitSteps): Promise<void> {
@@ -27,16 +31,20 @@ export class ServerBranch implements Branch {
   }
 
   async finish(name: string, verb: FinishVerb): Promise<void> {
+    await this.connection.cancelling // what was meant for PREPARE must not end this
     await query(this.connection, `${verb} PREPARED '${name}'`)
   }
 
   async end(): Promise<void> {
+    await this.connection.cancelling
     await query(this.connection, 'COMMIT').catch(() => this.connection.close())
   }
 
   /** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error. */
   private async must(command: string, before: readonly string[], rest = ''): Promise<void> {
-    const { tag } = await query(this.connection, [...before, command + rest].join('; '))
+    await this.connection.cancelling
+    this.cancellable.add(this.connection)
+    const { tag } = await query(this.connection, [...before, command + rest].join('; ')).finally(() => this.cancellable.delete(this.connection))
     if (tag !== command) throw new SqlError('40000', `the transaction was rolled back on ${this.server.name} (it answered ${tag})`)
   }
 }

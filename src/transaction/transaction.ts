@@ -21,6 +21,8 @@ import type { CommitContext } from './commit.ts'
 import { ServerBranch } from './server-branch.ts'
 import type { Settings } from './settings.ts'
 import { settingsChange } from './settings.ts'
+import type { Timeout, TimeoutName, Timeouts } from '../shard/timeouts.ts'
+import { noTimeouts, withTimeout } from '../shard/timeouts.ts'
 
 export interface JournalEntry {
   readonly text: string
@@ -28,6 +30,8 @@ export interface JournalEntry {
   readonly savepoint: string | undefined
   /** What the session had set by then. */
   readonly settings: Settings
+  readonly timeouts: Timeouts
+  readonly timeoutsToKeep: Timeouts
 }
 
 export interface Participant {
@@ -104,6 +108,16 @@ export class Transaction {
   /** That time, once another server needed it. */
   time: string | undefined
   settings: Settings = new Map()
+  /** As they are now, those that SET LOCAL gave among them. */
+  timeouts: Timeouts = noTimeouts
+  private timeoutsToKeep: Timeouts = noTimeouts
+  private timeoutsAtBegin: Timeouts = noTimeouts
+  /** The statement has been cancelled: what it would do next on any server fails with this. */
+  cancelled: SqlError | undefined
+  /** What to tell of it. */
+  cancelReason: string | undefined
+  /** Ends the session's waiting for connections. */
+  private readonly waits = new Set<(error: SqlError) => void>()
   /** Connections that run something for this session now. */
   readonly inUse = new Set<Connection>()
   /** Servers that this session has written on, in this transaction or an earlier one, until somebody notes how far their logs are. */
@@ -152,6 +166,7 @@ export class Transaction {
     this.modeTexts = []
     this.journal = []
     this.settingsAtBegin = this.settings
+    this.timeoutsAtBegin = this.timeouts
     this.addModes(modes)
   }
 
@@ -204,6 +219,7 @@ export class Transaction {
 
   /** Outside a transaction: a pooled connection. Inside: the server's participant, which it becomes by this. */
   async lease(server: ServerAddress): Promise<Lease> {
+    if (this.cancelled !== undefined) throw this.cancelled
     const known = this.participants.get(server.id)
     if (known !== undefined) {
       await known.connection.cancelling
@@ -249,7 +265,8 @@ export class Transaction {
 
   /** Adds to the journal what one participant, if given, has run already. */
   note(text: string, savepoint: string | undefined, ranOn?: Participant): void {
-    const entry = { text, savepoint, settings: this.settings }
+    const { settings, timeouts, timeoutsToKeep } = this
+    const entry = { text, savepoint, settings, timeouts, timeoutsToKeep }
     this.journal.push(entry)
     ranOn?.told.add(entry)
   }
@@ -297,6 +314,8 @@ export class Transaction {
     this.reportSettings()
     this.journal = this.journal.slice(0, at + 1)
     this.settings = savepoint.settings
+    this.timeouts = savepoint.timeouts
+    this.timeoutsToKeep = savepoint.timeoutsToKeep
     this.failed = false
   }
 
@@ -307,6 +326,8 @@ export class Transaction {
   async fail(): Promise<void> {
     this.failed = true
     const savepoint = this.journal.findLast((entry) => entry.savepoint !== undefined)
+    this.timeouts = savepoint?.timeouts ?? this.timeoutsAtBegin
+    this.timeoutsToKeep = savepoint?.timeoutsToKeep ?? this.timeoutsAtBegin
     if (savepoint !== undefined) {
       const told = [...this.participants.values()].filter((participant) => participant.told.has(savepoint) && !participant.connection.isLost)
       await Promise.all(told.map(({ connection }) => query(connection, `ROLLBACK TO ${savepoint.text}`).catch(() => connection.close())))
@@ -332,7 +353,7 @@ export class Transaction {
   /** Commits on all participants, atomically. On an error nothing is committed and the transaction is over. */
   async commit(): Promise<void> {
     for (const { server, wrote } of this.participants.values()) if (wrote) this.written.add(server.id)
-    const branches = [...this.participants.values()].map((participant) => new ServerBranch(participant))
+    const branches = [...this.participants.values()].map((participant) => new ServerBranch(participant, this.inUse))
     try {
       await commitBranches(branches, this, this.commitContext)
       this.end(this.journal.some((entry) => entry.savepoint === undefined))
@@ -345,6 +366,7 @@ export class Transaction {
   async rollback(): Promise<void> {
     const changed = this.journal.some((entry) => entry.savepoint === undefined)
     this.settings = this.settingsAtBegin
+    this.timeoutsToKeep = this.timeoutsAtBegin
     await Promise.all([...this.participants.values()].map(({ connection }) => rollbackOne(connection)))
     this.end(changed)
   }
@@ -356,10 +378,27 @@ export class Transaction {
     for (const connection of connections) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 
-  /** Cancels what runs now on any server. */
-  cancel(): void {
+  /** SET, or SET LOCAL; undefined turns it off. */
+  keepTimeout(name: TimeoutName, timeout: Timeout | undefined, isLocal: boolean): void {
+    this.keepTimeouts(withTimeout(this.timeouts, name, timeout), isLocal ? this.timeoutsToKeep : withTimeout(this.timeoutsToKeep, name, timeout))
+  }
+
+  keepTimeouts(now: Timeouts, toKeep = now): void {
+    this.timeouts = now
+    this.timeoutsToKeep = toKeep
+  }
+
+  /** Cancels what runs now on any server, and what the statement would do next. `reason` is told. */
+  cancel(reason: string): void {
+    this.cancelReason = reason
+    this.cancelled = new SqlError('57014', reason)
+    for (const end of this.waits) end(this.cancelled)
+    this.cancelRunning()
+  }
+
+  cancelRunning(): void {
     this.sharedUse?.cancel()
-    for (const connection of this.inUse) if (connection.pendingExchanges > 0) void connection.cancel()
+    for (const connection of [...this.inUse, ...this.asks]) if (connection.pendingExchanges > 0) void connection.cancel()
   }
 
   /** Breaks everything off at once: the client is gone. */
@@ -421,13 +460,15 @@ export class Transaction {
     this.letGo(settingsTouched)
     this.journal = []
     this.state = 'none'
+    this.timeouts = this.timeoutsToKeep
+    this.cancelled = undefined
     this.failed = false
     this.readOnly = false
   }
 
   private async connect(server: ServerAddress): Promise<Connection> {
     if (server.id === catalogId && this.pinned !== undefined && !this.pinned.isLost) return this.pinned
-    return this.pool.tryTake(server, this.database, this.user) ?? this.pool.take(server, this.database, this.user)
+    return this.pool.tryTake(server, this.database, this.user) ?? this.pool.take(server, this.database, this.user, this.waits)
   }
 
   private holds(connection: Connection): boolean {

@@ -31,6 +31,8 @@ export interface ConnectOptions {
   readonly port: number
   readonly database: string
   readonly user?: string
+  /** More of the start-up packet. */
+  readonly parameters?: Readonly<Record<string, string>>
 }
 
 const queryMsMax = 30_000
@@ -56,14 +58,19 @@ export class WireClient {
     const socket = net.connect(options.port, '127.0.0.1')
     socket.setNoDelay(true)
     const client = new WireClient(socket)
-    const words = ['user', options.user ?? 'postgres', 'database', options.database, 'client_encoding', 'UTF8', '']
+    const words = ['user', options.user ?? 'postgres', 'database', options.database, 'client_encoding', 'UTF8', ...Object.entries(options.parameters ?? {}).flat(), '']
     const payload = Buffer.from(words.map((word) => `${word}\0`).join(''))
     const head = Buffer.alloc(8)
     head.writeInt32BE(payload.length + 8, 0)
     head.writeInt32BE(3 << 16, 4)
     const result = await client.exchange(Buffer.concat([head, payload]))
-    if (result.error !== undefined) throw new Error(result.error.message)
+    if (result.error !== undefined) throw Object.assign(new Error(result.error.message), result.error)
     return client
+  }
+
+  /** The connection has ended, whoever ended it. */
+  async ended(): Promise<void> {
+    if (!this.socket.closed) await new Promise((resolve) => this.socket.once('close', resolve))
   }
 
   get lost(): boolean {

@@ -116,7 +116,7 @@ async function build({ relation, snapshot, index }: Judged, prefix: string, sess
         const text = `CREATE ${unique ? 'UNIQUE ' : ''}INDEX CONCURRENTLY ${part.name} ON ${part.table} ${rest}`
         await buildPart(part, text, name, snapshot, session).catch((error: unknown) => {
           // The others need not go on; that they were cancelled is not what went wrong.
-          if (failures.push(error) === 1) session.transaction.cancel()
+          if (failures.push(error) === 1) session.transaction.cancelRunning()
         })
       }
       return here

@@ -18,6 +18,7 @@ import { readDataRow, textField, writeTextRow } from '../../protocol/row-descrip
 import type { AnyNode } from '../../sql/ast.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { nextToken, tokensWithDepth } from '../../sql/scanner.ts'
+import { checkReadOnly } from '../check-read-only.ts'
 import type { Handler } from './run-statement.ts'
 
 export const runExplain: Handler = async (statement, args, sink, session) => {
@@ -36,7 +37,7 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
   const format = options.map(({ DefElem: option }) => (option?.defname === 'format' ? (option.arg as AnyNode | undefined)?.String?.sval : undefined)).find((one) => one !== undefined) ?? 'text'
   if (!/^(text|json)$/i.test(format)) throw refuse(`EXPLAIN in format ${format} is not supported over shards`, 'Use TEXT or JSON.')
   const isJson = /^json$/i.test(format)
-  if (analyze) session.checkReadOnly(planned)
+  if (analyze) checkReadOnly(planned, session.transaction)
   const measured = analyze && !/^(one-shard|scatter|merge)$/.test(planned.kind) && !(planned.kind === 'gather' && !planned.writes)
   const parts = measured ? await runMeasured(planned, args, context) : await serverPlans(planned, head, analyze, context)
   const plan = describePlan(planned)

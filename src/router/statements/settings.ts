@@ -9,9 +9,11 @@ import { readDataRow } from '../../protocol/row-description.ts'
 import type { AnyNode, VariableSetStmt } from '../../sql/ast.ts'
 import type { Settings } from '../../transaction/settings.ts'
 import { withSetting } from '../../transaction/settings.ts'
+import { isTimeout } from '../../shard/timeouts.ts'
 import type { Handler } from './run-statement.ts'
 import type { Session } from '../session.ts'
 import { checkOwnSetting, ownColumns, ownDefaults, ownValues } from '../own-settings.ts'
+import { changeTimeout, resetTimeouts } from './timeouts.ts'
 import { changeModes, readModes } from './transaction-control.ts'
 
 const done = (tag: string): StatementEnd => ({ kind: 'complete', tag })
@@ -81,11 +83,13 @@ export async function apply(session: Session, text: string, name: string, isLoca
     session.notice('25P01', 'SET LOCAL can only be used in transaction blocks', 'WARNING')
     return
   }
+  if (isTimeout(name)) return changeTimeout(session, name, kind === 'set' ? text : undefined, isLocal)
   const context = session.executionContext(await session.currentSnapshot())
   const sink = new ParameterSink(session)
   await runOnServer(session.services.catalog, { text, markers: [], writes: false, changesSettings: true }, noArguments, sink, context)
   const participant = transaction.participants.get(0)
   if (transaction.active) transaction.note(text, undefined, participant)
+  if (all) resetTimeouts(session)
   if (!isLocal) {
     const initial = session.initialSettings.get(name)
     if (all) transaction.settings = keepRole(transaction.settings, session.initialSettings)
@@ -163,6 +167,7 @@ export const discard: Handler = async (statement, _args, _sink, session) => {
   if (target === 'DISCARD_ALL') {
     if (transaction.active) throw new SqlError('25001', 'DISCARD ALL cannot run inside a transaction block')
     transaction.settings = session.initialSettings
+    resetTimeouts(session)
     session.extended.closeAll()
     session.cursors.clear()
     session.temporary.clear()
