@@ -10,6 +10,7 @@ import { executeMerge } from './merge.ts'
 import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
 import { atOneMoment, readsSeveral } from './one-moment.ts'
+import { withOwnNames } from './own-temporaries.ts'
 import { executePointRead } from './point-read.ts'
 import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
@@ -111,11 +112,10 @@ function anyShard(context: ExecutionContext): number {
 async function executeGather(plan: GatherPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
     // Rows that wait in a portal keep their tables: a gather beside it must have others.
-    const prefix = args.portal === '' ? 'pgherd_g' : `pgherd_p${context.clock.randomHex(4)}_`
-    const own = (sql: string) => sql.replaceAll('pgherd_g', prefix)
-    const fetches = plan.fetches.map((fetch) => ({ ...fetch, temporary: own(fetch.temporary) }))
+    const prefix = args.portal === '' ? undefined : `pgherd_p${context.clock.randomHex(4)}_`
+    const { fetches, text } = prefix === undefined ? { fetches: plan.fetches, text: await catalogText(plan, context) } : withOwnNames(plan.fetches, await catalogText(plan, context), prefix)
     const translate = await gatherRows(fetches, args, context)
-    const statement = { text: own(await catalogText(plan, context)), markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
+    const statement = { text, markers: [], writes: false, cannotPrepare: true, pins: plan.pins, translate }
     return runOnServer(context.catalog, statement, { ...args, keep: false }, sink, context)
   })
 }

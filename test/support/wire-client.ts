@@ -46,6 +46,8 @@ export class WireClient {
   private error: ErrorFields | undefined
   private waiting: ((result: Result) => void) | undefined
   private broken: string | undefined
+  /** What a COPY FROM STDIN gets; undefined: this client fails it. */
+  copyData: Buffer | undefined
 
   private constructor(socket: net.Socket) {
     this.socket = socket
@@ -89,6 +91,12 @@ export class WireClient {
     return this.exchange(Buffer.concat([message('P', Buffer.from(`\0${sql}\0\0\0`)), bind, describe, execute, message('S', Buffer.alloc(0))]))
   }
 
+  /** The first rows alone, of a portal that is then left. */
+  queryInParts(sql: string, rowsMax: number): Promise<Result> {
+    const execute = message('E', Buffer.concat([Buffer.from('\0'), int32(rowsMax)]))
+    return this.exchange(Buffer.concat([message('P', Buffer.from(`\0${sql}\0\0\0`)), message('B', Buffer.alloc(8)), message('D', Buffer.from('P\0')), execute, message('S', Buffer.alloc(0))]))
+  }
+
   /** The same with parameters; of each the type that the client declares (0 for none), its bytes (undefined for NULL) and format. */
   queryWithParameters(sql: string, parameters: readonly { oid: number; value: Buffer | undefined; binary: boolean }[]): Promise<Result> {
     const parse = Buffer.concat([Buffer.from(`\0${sql}\0`), int16(parameters.length), ...parameters.map(({ oid }) => int32(oid))])
@@ -97,6 +105,11 @@ export class WireClient {
     const bind = Buffer.concat([Buffer.from('\0\0'), ...formats, int16(parameters.length), ...values, int16(0)])
     const messages = [message('P', parse), message('B', bind), message('D', Buffer.from('P\0')), message('E', Buffer.alloc(5)), message('S', Buffer.alloc(0))]
     return this.exchange(Buffer.concat(messages))
+  }
+
+  /** Goes without a word. */
+  leave(): void {
+    this.socket.destroy()
   }
 
   close(): void {
@@ -153,6 +166,7 @@ export class WireClient {
     else if (type === 'I') this.tags.push('(empty query)')
     else if (type === 'E') this.error = readError(payload)
     else if (type === 'Z') this.finish(payload.toString())
+    else if (type === 'G' && this.copyData !== undefined) this.socket.write(Buffer.concat([message('d', this.copyData), message('c', Buffer.alloc(0))]))
     else if (type === 'G') this.socket.write(message('f', Buffer.from('this client cannot copy\0')))
   }
 }

@@ -3,6 +3,7 @@ import { refuse, SqlError } from '../../base/errors.ts'
 import type { Arguments } from '../../executor/context.ts'
 import { serverById } from '../../executor/context.ts'
 import { gatherRows } from '../../executor/gather.ts'
+import { withOwnNames } from '../../executor/own-temporaries.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { catalogText, oneShardText } from '../../executor/transaction-time.ts'
@@ -46,9 +47,9 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
     if (plan.kind === 'gather') {
       // Tables of its own: those of a later gather must not replace what an open cursor reads.
       const prefix = `pgherd_c${session.newCursorNumber()}_`
-      const renamed = (sql: string) => sql.replaceAll('pgherd_g', prefix)
-      await gatherRows(plan.fetches.map((fetch) => ({ ...fetch, temporary: renamed(fetch.temporary) })), args, context)
-      text = renamed(await catalogText(plan, context))
+      const own = withOwnNames(plan.fetches, await catalogText(plan, context), prefix)
+      await gatherRows(own.fetches, args, context)
+      text = own.text
     }
     session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength, text: source.text })
     const declared = { text: joined(head, text), markers: [], writes: false, cannotPrepare: true, pins: hold }
