@@ -63,9 +63,9 @@ export function lastingWaits(first: readonly Wait[], middle: readonly Wait[], la
   return [...same, ...middle.filter((wait) => repeated.has(processNode(wait)))]
 }
 
-/** False when no cycle can lead over two servers, or two processes of one: a server sees all others itself. */
+/** False when no cycle can lead over two servers, or two processes of one: a server sees all others itself, but for waits that begin again and again. */
 export function mayBeDeadlocked(transactions: readonly WaitingTransaction[]): boolean {
-  if (transactions.length > 1) return true
+  if (transactions.length > 1 || transactions.some(repeats)) return true
   const processes = transactions.flatMap(({ waits, keeps }) => [...waits, ...keeps])
   const nodes = new Set(processes.map(processNode))
   return nodes.size > new Set(processes.map(({ server }) => server)).size
@@ -73,7 +73,7 @@ export function mayBeDeadlocked(transactions: readonly WaitingTransaction[]): bo
 
 /**
  * Who has to give way so that no cycle is left: the youngest of each that leads through what it keeps to what it waits for. All who know the same
- * choose the same. Cycles within one server are the server's own to end.
+ * choose the same. Cycles within one server are the server's own to end, unless a wait in it never lasts until the server looks.
  */
 export function findVictims(transactions: readonly WaitingTransaction[], waits: readonly Wait[]): Victim[] {
   const observed = new Map(waits.map((wait) => [processNode(wait), wait]))
@@ -112,13 +112,17 @@ function partyOf(transaction: WaitingTransaction, observed: ReadonlyMap<string, 
   const keeping = [...transaction.keeps, ...lasting.filter((wait) => wait.keeps)].map(processNode)
   const kept = new Set([...keeping, preparedNode(transaction.id)])
   const waiting = lasting.map(processNode)
-  return { transaction, waiting, links: waiting.flatMap((wait) => [...kept].filter((node) => node !== wait).map((node) => ({ kept: node, wait }))) }
+  const mayEndAt = (node: string, wait: string) => node !== wait || repeats(transaction)
+  return { transaction, waiting, links: waiting.flatMap((wait) => [...kept].filter((node) => mayEndAt(node, wait)).map((node) => ({ kept: node, wait }))) }
+}
+
+function repeats({ waits }: WaitingTransaction): boolean {
+  return waits.some(({ since }) => since === undefined)
 }
 
 /** One that begins its waits again and again can begin the whole of its work again as well: it is taken before all others. */
 function youngestFirst({ transaction: a }: Party, { transaction: b }: Party): number {
-  const [aRepeats, bRepeats] = [a, b].map(({ waits }) => waits.some(({ since }) => since === undefined))
-  if (aRepeats !== bRepeats) return aRepeats === true ? -1 : 1
+  if (repeats(a) !== repeats(b)) return repeats(a) ? -1 : 1
   return b.begunAt - a.begunAt || (a.id < b.id ? 1 : -1)
 }
 
@@ -127,14 +131,14 @@ function cycleThrough(party: Party, parties: Iterable<Party>, graph: ReadonlyMap
   for (const { kept, wait } of [...parties].flatMap((one) => one.links)) links.set(kept, [...(links.get(kept) ?? []), wait])
   for (const wait of party.waiting) {
     const ends = new Set(party.links.filter((link) => link.wait === wait).map(({ kept }) => kept))
-    const path = shortestPath(wait, ends, (node) => [...(graph.get(node) ?? []), ...(links.get(node) ?? [])])
-    if (path !== undefined) return path
+    const path = shortestPath(graph.get(wait) ?? [], ends, (node) => [...(graph.get(node) ?? []), ...(links.get(node) ?? [])])
+    if (path !== undefined) return path[path.length - 1] === wait ? path : [wait, ...path]
   }
   return undefined
 }
 
-function shortestPath(from: string, to: ReadonlySet<string>, next: (node: string) => readonly string[]): string[] | undefined {
-  const cameFrom = new Map<string, string | undefined>([[from, undefined]])
+function shortestPath(from: readonly string[], to: ReadonlySet<string>, next: (node: string) => readonly string[]): string[] | undefined {
+  const cameFrom = new Map<string, string | undefined>(from.map((node) => [node, undefined]))
   // The map grows while it is walked: nodes come in the order of their distance.
   for (const node of cameFrom.keys()) {
     if (to.has(node)) return wayTo(node, cameFrom)

