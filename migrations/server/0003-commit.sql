@@ -1,5 +1,6 @@
 -- Which servers had prepared the transaction, the first of them the one that is finished last; and whether a client knows its id.
-ALTER TABLE pgherd.decision ADD others integer[], ADD asked boolean NOT NULL DEFAULT false;
+-- Its age is its own, and not that of a transaction that may have been open for long.
+ALTER TABLE pgherd.decision ADD others integer[], ADD asked boolean NOT NULL DEFAULT false, ALTER decided_at SET DEFAULT clock_timestamp();
 CREATE INDEX decision_decided_at ON pgherd.decision (decided_at);
 
 -- A decision has to be on disk before the client, or another server, hears of it, whatever the session has chosen for its own commits.

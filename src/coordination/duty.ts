@@ -14,9 +14,10 @@ import type { Lease, Locks } from './locks.ts'
 export class Duty {
   private readonly name: string
   private readonly locks: Locks
-  private readonly work: (lease: Lease | undefined) => Promise<void>
+  private readonly work: (lease: Lease | undefined) => Promise<unknown>
   private readonly log: Logger
   private lease: Lease | undefined
+  private turnsToWait = 0
   private running: Promise<void> | undefined
   private isDue = true
   private isAlone = false
@@ -24,8 +25,11 @@ export class Duty {
   private hasStopped = false
   private readonly stopTimers: (() => void)[]
 
-  /** `work` ends early when its lease is lost, and throws what the catalog says of an old fence. */
-  constructor(name: string, everyMs: number, locks: Locks, clock: Clock, log: Logger, work: (lease: Lease | undefined) => Promise<void>) {
+  /**
+   * `work` ends early when its lease is lost, and throws what the catalog says of an old fence. Where it gives false, there is something that this router
+   * could not do: it gives the lock back, since another may.
+   */
+  constructor(name: string, everyMs: number, locks: Locks, clock: Clock, log: Logger, work: (lease: Lease | undefined) => Promise<unknown>) {
     this.name = name
     this.locks = locks
     this.work = work
@@ -64,8 +68,9 @@ export class Duty {
     if (!mayWork || !this.isDue) return
     this.isDue = false
     try {
-      await this.work(this.lease)
+      const isDone = await this.work(this.lease)
       this.lastSaid = undefined
+      if (isDone === false) await this.giveTurn()
     } catch (error) {
       if (!isStaleFence(error)) throw error
       // Somebody took the lock though it was held: Redis lost it, or a router knows nothing of this one's locks.
@@ -75,9 +80,16 @@ export class Duty {
     }
   }
 
+  /** Others get two tries before this one tries again. */
+  private async giveTurn(): Promise<void> {
+    await this.lease?.release()
+    this.turnsToWait = 2
+  }
+
   /** False when another router has the lock. */
   private async hold(): Promise<boolean> {
     if (this.isHeld || this.hasStopped) return this.isHeld
+    if (this.turnsToWait-- > 0) return false
     this.lease = undefined
     try {
       this.lease = await this.locks.acquire(this.name)

@@ -115,10 +115,11 @@ async function prepareAll(others: readonly Branch[], gateHolder: Branch, part: P
 
 async function decide(decider: Branch, others: readonly Branch[], part: Part): Promise<void> {
   const { id, isAsked } = part.transaction
+  const sentAt = part.context.clock.now()
   try {
     await decider.commit({ throughGate: false, decision: { id, others: others.map((other) => other.server.id), isAsked } })
   } catch (error) {
-    const outcome = isUnknown(error as SqlError) ? await askDecider(decider, part) : 'aborted'
+    const outcome = isUnknown(error as SqlError) ? await askDecider(decider, sentAt, part) : 'aborted'
     if (outcome === 'committed') return
     if (outcome === undefined) throw unknownOutcome(decider)
     await rollbackAll(others, part)
@@ -132,11 +133,14 @@ function ofDecision({ code, fields }: SqlError): SqlError | undefined {
   return new SqlError('40001', 'could not serialize access: the commit took so long that it was given up', { hint: 'Try the transaction again.' })
 }
 
-/** The connection broke on the way to the decision: its server can say whether it has made it, and never makes it after it has said no. */
-async function askDecider(decider: Branch, { transaction, context }: Part): Promise<Outcome | undefined> {
+/**
+ * The connection broke on the way to the decision: its server can say whether it has made it, and never makes it after it has said no. Undefined when it
+ * cannot be asked, or only after so long (this process was asleep) that it may have forgotten.
+ */
+async function askDecider(decider: Branch, sentAt: number, { transaction, context }: Part): Promise<Outcome | undefined> {
   const server = context.servers.find(({ id }) => id === decider.server.id)
   const answer = await repeat(context, async () => server?.settle(transaction.database, transaction.id))
-  return answer?.outcome
+  return context.clock.now() - sentAt < limits.decisionKeepMs / 2 ? answer?.outcome : undefined
 }
 
 async function rollbackAll(others: readonly Branch[], { name }: Part): Promise<void> {

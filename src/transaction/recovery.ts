@@ -39,19 +39,22 @@ export class Recovery {
 
   /**
    * One pass over all servers. What one has prepared does not wait for another's answer; servers that give none are left for the next pass.
-   * Throws when the lease is another's by now.
+   * False when there were such. Throws when the lease is another's by now.
    */
-  async run(lease: Lease | undefined): Promise<void> {
+  async run(lease: Lease | undefined): Promise<boolean> {
     const { servers, log } = this.context
     let fence: Promise<void> | undefined
+    let areAllThere = true
     await settleAll(
       servers.map(async (server) => {
         const left = await this.leftOn(server)
-        if (left.length === 0) return
+        if (left === undefined) areAllThere = false
+        if (left === undefined || left.length === 0) return
         if (lease !== undefined) await (fence ??= this.assertNewest(lease))
         await Promise.all(left.map((one) => this.finish(one, lease).catch((error: Error) => log.warn(`recovery of ${one.name} on ${server.name}: ${error.message}`))))
       }),
     )
+    return areAllThere
   }
 
   /** A catalog that does not answer keeps nobody from finishing what is on the shards: the decider's index makes it right. */
@@ -62,11 +65,11 @@ export class Recovery {
     })
   }
 
-  /** Empty when the server does not answer. */
-  private async leftOn(server: TransactionServer): Promise<Left[]> {
+  /** Undefined when the server does not answer. */
+  private async leftOn(server: TransactionServer): Promise<Left[] | undefined> {
     const { clusterId, inFlight } = this.context
-    const prepared = await server.prepared(preparedPrefix(clusterId), limits.recoveryAgeMsMin).catch((): [] => [])
-    return prepared.flatMap((one) => {
+    const prepared = await server.prepared(preparedPrefix(clusterId), limits.recoveryAgeMsMin).catch(() => undefined)
+    return prepared?.flatMap((one) => {
       const read = readPreparedName(clusterId, one.name)
       return read === undefined || inFlight.has(read.id) ? [] : [{ ...one, ...read, server }]
     })

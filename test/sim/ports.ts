@@ -68,15 +68,13 @@ export class SimTransactionServer implements TransactionServer {
   private readonly place: Place
   private readonly postgres: SimPostgres
   private readonly waitMs: number
-  private readonly ageMsMax: number
 
-  constructor(place: Place, postgres: SimPostgres, waitMs: number, ageMsMax: number) {
+  constructor(place: Place, postgres: SimPostgres, waitMs: number) {
     this.id = postgres.id
     this.name = `server ${postgres.id}`
     this.place = place
     this.postgres = postgres
     this.waitMs = waitMs
-    this.ageMsMax = ageMsMax
   }
 
   prepared(prefix: string, ageMs: number): Promise<readonly PreparedTransaction[]> {
@@ -101,9 +99,8 @@ export class SimTransactionServer implements TransactionServer {
     })
   }
 
-  /** Ages are shorter here, so that decisions are forgotten while there are faults. */
   oldDecisions(_database: string, ageMs: number, askedAgeMs: number): Promise<readonly DecisionRow[]> {
-    return this.ask(() => this.postgres.oldDecisions(Math.min(ageMs, this.ageMsMax), askedAgeMs))
+    return this.ask(() => this.postgres.oldDecisions(ageMs, askedAgeMs))
   }
 
   forget(_database: string, ids: readonly string[]): Promise<void> {

@@ -110,8 +110,9 @@ export class SimPostgres {
     if (throughGate) await this.inThisLife(this.passGate(session, 'row'))
     if (decision !== undefined) await this.inThisLife(this.insertDecision(session, decision))
     open.isEnding = true
+    const at = this.scheduler.now
     await this.flushed(() => {
-      if (decision !== undefined) this.decisions.set(decision.id, { outcome: 'committed', others: decision.others, isAsked: decision.isAsked, at: open.beganAt })
+      if (decision !== undefined) this.decisions.set(decision.id, { outcome: 'committed', others: decision.others, isAsked: decision.isAsked, at })
       this.end(session, 'committed')
     })
   }
@@ -188,7 +189,8 @@ export class SimPostgres {
     this.open.set(owner, { beganAt, keys: [], names: [], deciding: undefined, isEnding: true })
     try {
       if (!(await this.inThisLife(this.claimInsert(id, waitMs)))) throw new ServerRefusal('55P03', 'canceling statement due to lock timeout')
-      if (!this.decisions.has(id)) await this.flushed(() => this.decisions.set(id, { outcome: 'aborted', others: undefined, isAsked: false, at: beganAt }))
+      const at = this.scheduler.now
+      if (!this.decisions.has(id)) await this.flushed(() => this.decisions.set(id, { outcome: 'aborted', others: undefined, isAsked: false, at }))
     } finally {
       this.open.delete(owner)
     }
@@ -233,6 +235,11 @@ export class SimPostgres {
 
   restart(): void {
     this.isUp = true
+  }
+
+  /** Something that was prepared before a time. */
+  preparedBefore(time: number): string | undefined {
+    return [...this.prepared].find(([, { at }]) => at < time)?.[0]
   }
 
   get leftOver(): { readonly prepared: readonly string[]; readonly decisions: readonly string[]; readonly locked: readonly string[] } {

@@ -24,8 +24,13 @@ export interface Production {
 
 const files = ['transaction/commit.ts', 'transaction/forget-decisions.ts', 'transaction/recovery.ts', 'transaction/commit-gate.ts', 'coordination/duty.ts', 'coordination/leased-locks.ts', 'base/limits.ts']
 
+/** Decisions are forgotten while there are still faults. */
+const decisionKeepMs = 9_000
+
 /** `source` is a folder like src/. */
 export async function loadProduction(source: string): Promise<Production> {
   const modules = await Promise.all(files.map((file) => import(pathToFileURL(path.join(source, file)).href) as Promise<object>))
-  return Object.assign({}, ...modules) as Production
+  const production = Object.assign({}, ...modules) as Production
+  Object.assign(production.limits, { decisionKeepMs })
+  return production
 }
