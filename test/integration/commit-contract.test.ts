@@ -58,11 +58,11 @@ async function realServer(): Promise<Subject> {
     },
     wait: (promise) => promise,
     async isOpen(promise) {
-      let isOpen = true
-      void promise.then(() => (isOpen = false), () => (isOpen = false))
+      const state = { isOpen: true }
+      void promise.then(() => (state.isOpen = false), () => (state.isOpen = false))
       const waits = async () => (await withAdmin(address, 'postgres', credentials, (client) => client.query(`SELECT FROM pg_locks WHERE NOT granted`))).rowCount !== 0
-      while (isOpen && !(await waits())) await realClock.sleep(10)
-      return isOpen
+      while (state.isOpen && !(await waits())) await realClock.sleep(10)
+      return state.isOpen
     },
     async stop() {
       for (const connection of open) connection.close()
@@ -80,9 +80,9 @@ function simulatedServer(): Subject {
   const place = { process, network, scheduler }
   let rows = 0
   const wait = async <T>(promise: Promise<T>): Promise<T> => {
-    let isOver = false
-    void promise.then(() => (isOver = true), () => (isOver = true))
-    while (!isOver) await scheduler.runUntil(scheduler.now + 10)
+    const state = { isOver: false }
+    void promise.then(() => (state.isOver = true), () => (state.isOver = true))
+    while (!state.isOver) await scheduler.runUntil(scheduler.now + 10)
     return promise
   }
   return {
