@@ -119,3 +119,43 @@ describe.each(Object.entries(waits))('%s', (_name, { held, holdsOnShard, before 
     expect(await rowsOf(other, 'SELECT count(*) FROM late')).toEqual([['0']])
   })
 })
+
+test('waiting for a connection', async () => {
+  const clients = await Promise.all(Array.from({ length: 95 }, () => connect()))
+  const pids = await Promise.all(clients.map(pidOf))
+  let answered = 0
+  const answers = clients.map(async (client) => {
+    await rowsOf(client, 'BEGIN')
+    const answer = await client.query('SELECT n FROM item WHERE id = 7')
+    answered++
+    return answer.error?.sqlstate ?? 'given'
+  })
+  const isStill = async () => Number((await rowsOf(other, `SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT n FROM item%' AND pid IN (${pids.join()})`))[0]?.[0]) === 95 - answered
+  while (!(await isStill()) || answered < 80);
+  for (const pid of pids) await rowsOf(other, `SELECT pg_cancel_backend(${pid})`)
+  const results = await Promise.all(answers)
+  expect(new Set(results)).toEqual(new Set(['given', '57014']))
+  const waiting = clients[results.indexOf('57014')] as WireClient
+  await rowsOf(waiting, 'ROLLBACK')
+  for (const client of clients) if (client !== waiting) client.close()
+  expect(await rowsOf(waiting, 'SELECT n FROM item WHERE id = 7')).toEqual([['7']])
+  await untilQuiet()
+})
+
+test('at any moment of a commit over several shards, all of it is there or nothing', async () => {
+  const client = await connect()
+  const pid = await pidOf(client)
+  let expected = 1830
+  for (let round = 0; round < 60; round++) {
+    await rowsOf(client, 'BEGIN')
+    await rowsOf(client, 'UPDATE item SET n = n + 1')
+    const commit = client.query('COMMIT')
+    for (let turns = 0; turns < round % 20; turns++) await new Promise((resolve) => setImmediate(resolve))
+    await rowsOf(other, `SELECT pg_cancel_backend(${pid})`)
+    const { error, tags, status } = await commit
+    expect([error?.sqlstate ?? tags[0], status]).toEqual([error === undefined ? 'COMMIT' : '57014', 'I'])
+    if (error === undefined) expected += 60
+    expect(await rowsOf(client, 'SELECT sum(n) FROM item')).toEqual([[String(expected)]])
+  }
+  await untilQuiet()
+})
