@@ -31,6 +31,7 @@ export class ServerBranch implements Branch {
   }
 
   async finish(name: string, verb: FinishVerb): Promise<void> {
+    this.cancellable.delete(this.connection)
     await this.connection.cancelling // what was meant for PREPARE must not end this
     await query(this.connection, `${verb} PREPARED '${name}'`)
   }

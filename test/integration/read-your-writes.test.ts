@@ -77,10 +77,10 @@ test('also when connections of shards break while they finish a commit', async (
   )
   // Those alone that have prepared: before that the commit itself would fail.
   const kill = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND query ~ '^(SELECT pgherd.pass_gate|PREPARE TRANSACTION|COMMIT PREPARED)' AND state IS NOT NULL`
-  let over = false
+  const state = { over: false }
   let broken = 0
   const killing = shards.map(async (shard) => {
-    while (!over) broken += (await shard.query(kill, [database])).rowCount ?? 0
+    while (!state.over) broken += (await shard.query(kill, [database])).rowCount ?? 0
   })
   let n = 0
   for (let round = 0; round < 20; round++) {
@@ -92,7 +92,7 @@ test('also when connections of shards break while they finish a commit', async (
     const found = await ways['one read of all shards']?.(reader, 9).catch(() => undefined)
     if (given && found !== undefined) expect(found).toEqual(keys.map(() => n))
   }
-  over = true
+  state.over = true
   await Promise.all(killing)
   expect(broken).toBeGreaterThan(0)
   await client.query('UPDATE seen SET n = -1 WHERE writer = 9')
