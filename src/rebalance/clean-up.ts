@@ -14,7 +14,7 @@ export async function undoCopy(job: MoveJob, subscription: number | undefined): 
     (async () => {
       const source = await job.sessions.on(job.source)
       await stopPublishing(job, source, subscription)
-      for (const leaf of await leavesOf(job, source)) {
+      for (const leaf of await leavesOf(job, source, `relreplident = 'f'`)) {
         await whenFree(job, () => source.query(`ALTER TABLE IF EXISTS ${leaf} REPLICA IDENTITY DEFAULT`))
       }
     })(),
@@ -102,11 +102,11 @@ async function untilEmpty(job: MoveJob, ask: () => Promise<readonly string[]>): 
 }
 
 /** The bucket's leaves on a server, by their usual names. */
-async function leavesOf(job: MoveJob, client: pg.Client): Promise<string[]> {
+async function leavesOf(job: MoveJob, client: pg.Client, condition = 'true'): Promise<string[]> {
   const catalog = await job.sessions.on(job.catalog)
   const { rows: tables } = await catalog.query<{ id: number }>('SELECT id FROM pgherd.placement WHERE group_id = $1', [job.group])
   const { rows } = await client.query<{ leaf: string }>(
-    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relname = ANY ($1)`,
+    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relname = ANY ($1) AND ${condition}`,
     [tables.map(({ id }) => `t${id}_b${job.bucket}`)],
   )
   return rows.map(({ leaf }) => leaf)

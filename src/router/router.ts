@@ -110,6 +110,11 @@ export class Router {
     return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
   }
 
+  /** Works on moves of buckets beside serving clients. */
+  get mover(): Mover {
+    return this.control.mover
+  }
+
   async stop(): Promise<void> {
     for (const stopTimer of this.control.stopTimers) stopTimer()
     await this.server.close()

@@ -1,6 +1,7 @@
 /** Moves in a test's own cluster: movers that are told to stop at a step, and what servers are left with. */
 import pg from 'pg'
 import { realClock } from '../../../src/base/clock.ts'
+import type { RunningCluster } from '../../../src/cli/dev.ts'
 import { limits } from '../../../src/base/limits.ts'
 import type { ServerAddress } from '../../../src/catalog/server-address.ts'
 import { catalogAddress, readCluster } from '../../../src/coordination/bootstrap.ts'
@@ -23,16 +24,18 @@ export class Moving {
   readonly catalog: ServerAddress
   shards: readonly ServerAddress[] = []
   private clusterId = ''
+  private readonly running: RunningCluster
   private readonly store: LeaseStore = new OwnLeaseStore(realClock)
   private readonly movers: { mover: Mover; locks: LeasedLocks }[] = []
   private readonly clients: pg.Client[] = []
 
-  private constructor(catalog: ServerAddress) {
+  private constructor(catalog: ServerAddress, running: RunningCluster) {
     this.catalog = catalog
+    this.running = running
   }
 
   static async of(cluster: TestCluster): Promise<Moving> {
-    const moving = new Moving(catalogAddress('127.0.0.1', cluster.running.cluster.catalog.port))
+    const moving = new Moving(catalogAddress('127.0.0.1', cluster.running.cluster.catalog.port), cluster.running)
     const { id, shards } = await readCluster(moving.catalog, credentials)
     moving.clusterId = id
     moving.shards = shards
@@ -47,7 +50,18 @@ export class Moving {
     await Promise.all(this.clients.map((client) => client.end().catch(() => undefined)))
   }
 
-  /** A mover like a router's. What `onStep` throws ends it there. */
+  /** A mover like a router's, and no other beside it. What `onStep` throws makes it begin the stage again. */
+  async only(onStep: (step: string, move: Move) => void = () => undefined): Promise<Mover> {
+    await this.stopMovers()
+    return this.mover(onStep)
+  }
+
+  async stopMovers(): Promise<void> {
+    await this.running.router.mover.stop()
+    await Promise.all(this.movers.map(({ mover }) => mover.stop()))
+  }
+
+  /** A mover like a router's, beside others. */
   mover(onStep: (step: string, move: Move) => void = () => undefined): Mover {
     const { catalog, store, clusterId } = this
     const locks = new LeasedLocks({ store, fences: new CatalogFences(catalog, credentials), holder: 'a mover', leaseMs: limits.leaseMs, clock: realClock, log })
