@@ -201,9 +201,9 @@ export class Session implements ClientSession {
     const { transaction } = this
     this.temporaryTouched = transaction.active
     const connection = transaction.pinned ?? transaction.participants.get(0)?.connection
-    this.temporary.clear()
-    if (connection === undefined || connection.isLost) return
+    if (connection === undefined) return this.temporary.clear()
     const { rows } = await query(connection, `SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'v', 'S', 'p')`)
+    this.temporary.clear()
     for (const [name] of rows) if (name !== undefined && !name.startsWith('pgherd_')) this.temporary.add(name)
   }
 
@@ -431,7 +431,12 @@ export class Session implements ClientSession {
     for (const [name, cursor] of this.cursors) if (!cursor.hold) this.cursors.delete(name)
     if (schemaChanged) await this.services.store.refresh(this.database)
     await runSessionStatement.afterTransaction(this)
-    if (this.temporaryTouched) await this.refreshTemporary()
+    if (this.temporaryTouched) {
+      // The transaction has ended as it has: when that connection is lost just now, the next statement hears of it. Its tables keep their names until then.
+      await this.refreshTemporary().catch((error: SqlError) => {
+        if (!error.code.startsWith('08')) throw error
+      })
+    }
   }
 
   /** A failed transaction takes nothing but its end. */

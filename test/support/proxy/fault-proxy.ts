@@ -43,13 +43,13 @@ export class FaultProxy {
     this.faults.delete(fault)
   }
 
-  /** Messages of the connection on which the marker is sent, from there on, until `stop` is called. */
+  /** Messages of the connection on which the marker is sent, from there on, until `stop` is called; if it is sent again on another, then of that one. */
   record(marker: string): Recording & { stop(): void } {
     const messages: Message[] = []
     let marked: object | undefined
     const recorder = (message: Message, connection: object) => {
       if (marked === connection) messages.push(message)
-      else if (marked === undefined && message.direction === 'frontend' && message.text.includes(marker)) marked = connection
+      else if (message.direction === 'frontend' && message.text.includes(marker)) marked = connection
     }
     this.recorders.add(recorder)
     return { messages, stop: () => void this.recorders.delete(recorder) }

@@ -31,6 +31,7 @@ export class ArmedFault {
   readonly reached: Promise<void>
   private tellReached: () => void = () => undefined
   private victim: Victim | undefined
+  private isOver = false
   /** The connection that the marker was seen on. */
   private marked: Victim | undefined
   private left: number
@@ -60,12 +61,15 @@ export class ArmedFault {
     this.tellReached()
   }
 
-  /** Lets go on what was held. */
+  /** Lets go on what was held: from then on the connection is left alone, since somebody else may use it. */
   release(): void {
+    if (this.plan.action !== 'hold' || this.isOver) return
+    this.isOver = this.hasHappened
     this.victim?.release()
   }
 
   cut(): void {
-    this.victim?.cut()
+    if (!this.isOver) this.victim?.cut()
+    this.isOver = this.hasHappened
   }
 }
