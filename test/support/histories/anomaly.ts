@@ -26,6 +26,8 @@ const readCommitted: readonly AnomalyKind[] = ['garbage', 'duplicate', 'incompat
 /** REPEATABLE READ of PostgreSQL is snapshot isolation: of cycles only those with two read-write edges in a row are left. */
 export const forbidden = {
   'read committed': readCommitted,
+  /** REPEATABLE READ whose servers are each seen at a moment of their own. */
+  'repeatable read of each shard': [...readCommitted, 'unrepeatable'],
   'repeatable read': [...readCommitted, 'unrepeatable', 'G-single', 'G-nonadjacent'],
   serializable: [...readCommitted, 'unrepeatable', 'G-single', 'G-nonadjacent', 'G2-item'],
 } as const satisfies Record<string, readonly AnomalyKind[]>
