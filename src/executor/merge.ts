@@ -90,6 +90,8 @@ export interface MergeOptions {
   readonly offset: number
   readonly limit: number
   readonly sink: ResultSink
+  /** Rows that are locked may have changed since they were put in order, as in PostgreSQL. */
+  readonly locks?: boolean
 }
 
 export class Merger {
@@ -100,6 +102,7 @@ export class Merger {
   sent = 0
   /** A stream's rows did not come in the order that they are merged by. */
   disorder = false
+  readonly mayBeUnordered: boolean
   private readonly sink: ResultSink
   private readonly limit: number
   private offset: number
@@ -110,7 +113,8 @@ export class Merger {
   /** Streams with rows, by their first row. */
   private heads: Stream[] = []
 
-  constructor({ columns, order, shards, offset, limit, sink }: MergeOptions) {
+  constructor({ columns, order, shards, offset, limit, sink, locks = false }: MergeOptions) {
+    this.mayBeUnordered = locks
     this.order = order
     this.columns = columns
     this.sink = sink
@@ -236,7 +240,7 @@ export class Stream extends NullSink {
     const { merger } = this
     if (merger.isOver) return true
     const row = this.copy(buffer, start, end)
-    if (this.last !== undefined && compareKeys(merger.order, this.last.keys, row.keys) > 0) {
+    if (!merger.mayBeUnordered && this.last !== undefined && compareKeys(merger.order, this.last.keys, row.keys) > 0) {
       merger.disorder = true
       merger.abandon()
       return true

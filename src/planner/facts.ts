@@ -87,7 +87,8 @@ class Collector {
     this.note(value, key, ctes)
     const inner = this.visitWith(value, ctes)
     for (const [name, child] of Object.entries(value)) {
-      if (name !== 'withClause' && typeof child === 'object') this.visit(child, name, inner)
+      // FOR UPDATE OF names what FROM calls its tables, and no tables.
+      if (name !== 'withClause' && name !== 'lockedRels' && typeof child === 'object') this.visit(child, name, inner)
     }
   }
 

@@ -63,6 +63,7 @@ export function planMerge(statement: Statement, facts: StatementFacts, context: 
     ...placesOf([...partition.root], context),
     text: scatterText(there, factsThere),
     markers: markersOf(factsThere),
+    locks: facts.locking,
     columns,
     order: order.map(({ value: _value, ...key }) => key),
     limit,

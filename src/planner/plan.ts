@@ -102,6 +102,8 @@ export interface MergePlan {
   readonly keys: ScatterPlan['keys']
   readonly text: TimedText
   readonly markers: readonly string[]
+  /** Its rows are locked: they come in the order that they had before, where a lock has waited for a change of them. */
+  readonly locks: boolean
   /** The columns of the answer; behind them the text has one for each key of the order. */
   readonly columns: number
   readonly order: readonly MergeKey[]
