@@ -86,6 +86,9 @@ export const limits = {
   /** What a router has told of its waits counts for so long, and is taken away by others when it is as old as the second. */
   waitsStaleMs: 5_000,
   waitsForgetMs: 60_000,
+  /** A write waits so long for the end of a commit that has moved rows of its table. */
+  moveCommitMsMax: 10_000,
+  moveCommitEveryMs: 10,
   /** A schema change holds a part of a table's locks on a shard for so long: well below PostgreSQL's deadlock_timeout. */
   changeLockMsMax: 200,
   recoveryLockMsMax: 1_000,

@@ -159,7 +159,8 @@ export function leafName(tableId: number, bucket: number): string {
 }
 
 /**
- * An empty table that exists on a shard exactly as long as the table's layout there is the one with this number. Plans have it by
+ * A table, empty but for notes of rows that moved (executor/moved-rows.ts), that exists on a shard exactly as long as the table's
+ * layout there is the one with this number. Plans have it by
  * this name; a shard whose buckets have changed has it by another (`markerOn`).
  */
 export function markerName(table: Pick<TablePlacement, 'id' | 'layout'>): string {

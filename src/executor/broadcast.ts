@@ -16,6 +16,7 @@ import { copyInto, gatherRows } from './gather.ts'
 import { inOrder } from './in-order.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink } from './result-sink.ts'
+import { withoutMoves } from './moved-rows.ts'
 import { runOnServer } from './run-on-server.ts'
 import { SharedSink, sumTags, withTransaction } from './scatter.ts'
 import type { CopyInput, StatementEnd } from './statement-exchange.ts'
@@ -35,7 +36,8 @@ export async function executeBroadcast(plan: BroadcastPlan, args: Arguments, sin
     const text = plan.pieces.map((piece, i) => (i === 0 ? piece : filling(plan.uses[i - 1] ?? 0) + piece)).join('')
     const shared = new SharedSink(sink)
     const statement = { text, markers: plan.markers, writes: true }
-    const ends = await inOrder(plan.shards, (shard) => runOnServer(serverById(context, shard), statement, args, shared, context))
+    const write = () => inOrder(plan.shards, (shard) => runOnServer(serverById(context, shard), statement, args, shared, context))
+    const ends = await withoutMoves(plan.shards, plan.markers, context, write)
     const drops = plan.fetches.map((fetch) => `DROP TABLE ${nameOf(fetch)}`).join('; ')
     await settleAll(leases.map((lease) => query(lease.connection, drops)))
     return { kind: 'complete', tag: sumTags(ends) }

@@ -18,8 +18,9 @@ import { serverById } from './context.ts'
 import { shardsFor } from './key-bucket.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink } from './result-sink.ts'
+import { withoutMoves } from './moved-rows.ts'
 import { runOnServer } from './run-on-server.ts'
-import { timedText } from './scatter.ts'
+import { timedText, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 
 export async function executeMerge(plan: MergePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
@@ -40,8 +41,12 @@ export async function executeMerge(plan: MergePlan, args: Arguments, sink: Resul
       throw error
     }
   }
-  await settleAll(shards.map((shard, i) => run(shard, merger.streams[i] as Stream)))
-  await merger.finished
+  const all = async () => {
+    await settleAll(shards.map((shard, i) => run(shard, merger.streams[i] as Stream)))
+    await merger.finished
+  }
+  if (plan.locks) await withTransaction(context, () => withoutMoves(shards, plan.markers, context, all))
+  else await all()
   if (merger.disorder) throw new SqlError('XX000', 'a shard sorts otherwise than its catalog says', { hint: 'All servers need the same collations.' })
   return { kind: 'complete', tag: `SELECT ${merger.sent}` }
 }

@@ -115,9 +115,14 @@ function withSessionPid(statement: ServerStatement, context: ExecutionContext): 
   return { ...statement, text: statement.text.replaceAll(sessionPidHole, sessionPidHole.replace('()', `(${context.sessionPid})`)) }
 }
 
+/** A marker's name on a shard. */
+export function markerThere(marker: string, shard: number, { snapshot }: ExecutionContext): string {
+  return snapshot.markers.get(marker)?.get(shard) ?? marker
+}
+
 export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {
   const shard = lease.connection.server.id
-  const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${context.snapshot.markers.get(marker)?.get(shard) ?? marker}`)]
+  const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${markerThere(marker, shard, context)} LIMIT 0`)]
   const { types, bind } = shard === catalogId ? args : argumentsOnShards(args, statement.text)
   return {
     prelude,

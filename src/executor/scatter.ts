@@ -16,6 +16,7 @@ import { inOrder } from './in-order.ts'
 import { shardsFor } from './key-bucket.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
+import { withoutMoves } from './moved-rows.ts'
 import { runOnServer } from './run-on-server.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 import { tagCount } from './tags.ts'
@@ -40,18 +41,20 @@ export async function withTransaction<T>(context: ExecutionContext, work: () => 
 export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   const shards = await shardsFor(plan, args, context)
   const text = await timedText(plan.text, shards, context)
-  const { markers, writes } = plan
+  const { markers, writes, locks } = plan
+  if (writes || locks) return withTransaction(context, () => withoutMoves(shards, markers, context, () => runOnEach(plan, text, shards, args, sink, context)))
   if (shards.length === 1) {
     return runOnServer(serverById(context, shards[0] as number), { text, markers, writes }, args, sink, context)
   }
   if (plan.combine !== undefined) return combineRows(plan, text, shards, args, sink, context)
-  const run = async (): Promise<StatementEnd> => {
-    const shared = new SharedSink(sink)
-    const on = (shard: number, own: ResultSink) => runOnServer(serverById(context, shard), { text, markers, writes }, args, own, context)
-    const ends = writes ? await inOrder(shards, (shard) => on(shard, shared)) : await allAtOnce(shards, shared, on)
-    return { kind: 'complete', tag: sumTags(ends) }
-  }
-  return writes ? withTransaction(context, run) : run()
+  return runOnEach(plan, text, shards, args, sink, context)
+}
+
+async function runOnEach({ markers, writes }: ScatterPlan, text: string, shards: readonly number[], args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  const shared = new SharedSink(sink)
+  const on = (shard: number, own: ResultSink) => runOnServer(serverById(context, shard), { text, markers, writes }, args, own, context)
+  const ends = writes ? await inOrder(shards, (shard) => on(shard, shared)) : await allAtOnce(shards, shared, on)
+  return { kind: 'complete', tag: sumTags(ends) }
 }
 
 function allAtOnce(shards: readonly number[], sink: ResultSink, on: (shard: number, sink: ResultSink) => Promise<StatementEnd>): Promise<StatementEnd[]> {

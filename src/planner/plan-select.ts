@@ -128,6 +128,7 @@ export function scatterPlan(
     text: scatterText(statement, facts),
     markers: markersOf(facts),
     writes,
+    locks: facts.locking,
     combine,
   })
 }

@@ -75,6 +75,8 @@ export interface ScatterPlan {
   readonly text: TimedText
   readonly markers: readonly string[]
   readonly writes: boolean
+  /** FOR UPDATE, FOR SHARE. */
+  readonly locks: boolean
   /** Aggregates of the whole, from those of the shards; undefined where rows are just put together. */
   readonly combine: readonly CombineFunction[] | undefined
 }

@@ -28,6 +28,7 @@ import { parserReady } from '../sql/parse.ts'
 import { CommitGate } from '../transaction/commit-gate.ts'
 import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
 import { forgetDecisions } from '../transaction/forget-decisions.ts'
+import { ForgetMoves } from '../transaction/forget-moves.ts'
 import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
 import { SqlGateServer } from '../transaction/sql-gate-server.ts'
@@ -104,7 +105,12 @@ export class Router {
     await Promise.all(duties.map((duty) => duty.turn()))
     const detector = new DeadlockDetector({ catalog, shards: () => store.shards, clusterId: id, credentials, transactions: services.transactions, clock, log })
     // Who recovers also clears up.
-    const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forgetDecisions(commit)))
+    const moves = new ForgetMoves(shards, credentials, log)
+    const forget = async () => {
+      await forgetDecisions(commit)
+      await moves.run()
+    }
+    const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
     const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, locks, clock, log })
     return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })

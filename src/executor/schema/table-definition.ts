@@ -153,7 +153,7 @@ export function pauseTriggers(relation: Relation, definition: TableDefinition): 
 export function markerStatement({ table }: Relation, group: TableGroup | undefined, shard: number): string {
   if (table === undefined) return ''
   const marker = markerOn(shard, table, group)
-  return `CREATE TABLE ${marker} (); GRANT SELECT ON ${marker} TO PUBLIC`
+  return `CREATE TABLE ${marker} (); GRANT SELECT, INSERT ON ${marker} TO PUBLIC`
 }
 
 /** What is granted on the table is granted on its leaves too: statements for one bucket name them. */

@@ -14,6 +14,7 @@ import { catalogId } from '../../catalog/server-address.ts'
 import { leafName } from '../../catalog/snapshot.ts'
 import type { ExecutionContext } from '../context.ts'
 import { noArguments, serverById } from '../context.ts'
+import { noteMove } from '../moved-rows.ts'
 import { NullSink } from '../result-sink.ts'
 import { runOnServer } from '../run-on-server.ts'
 import { storedText } from '../stored-key.ts'
@@ -38,6 +39,9 @@ export class Carrier {
   private readonly columns: readonly string[]
   /** Columns that tell a row of a reference table on every server. */
   private readonly identity: readonly string[]
+
+  /** Shards on which a note says that rows move. */
+  private readonly noted = new Set<number>()
 
   constructor(bench: MadeBench, context: ExecutionContext) {
     this.bench = bench
@@ -84,6 +88,7 @@ export class Carrier {
       },
       async (batch) => {
         const moved = batch.rows.filter((row) => row.moved)
+        if (moved.length > 0) await this.note(batch.key)
         if (moved.length > 0) await guardReferences(this.bench, referenced, moved.map((row) => row.values), Number(batch.key.split(' ')[0]), this.context)
         const rows = batch.key === everywhere ? this.valuesList(batch.rows, []) : `(SELECT unnest('{${batch.rows.map((row) => `"${row.tid}"`).join(',')}}'::tid[]) AS tid) AS v`
         await this.write(batch, `DELETE FROM ${this.targetOf(batch.key)} AS t USING ${rows} WHERE ${this.condition(batch.key)}`)
@@ -118,14 +123,16 @@ export class Carrier {
 
   async addRows(): Promise<void> {
     const list = this.columns.map(quoteIdent)
-    const sink = new BatchSink<Change>(
+    const sink = new BatchSink<Change & { moved: boolean }>(
       limits.insertBatchRowsMax,
       (line) => {
         const [op, , , , oldKey, newKey, ...values] = line
-        if (op === 'UPDATE' && this.bucket(oldKey) === this.bucket(newKey)) return undefined
-        return { key: this.shardOf(newKey), row: { tid: '', identity: [], values } }
+        const moved = op === 'UPDATE'
+        if (moved && this.bucket(oldKey) === this.bucket(newKey)) return undefined
+        return { key: this.shardOf(newKey), row: { tid: '', identity: [], values, moved } }
       },
-      (batch) => {
+      async (batch) => {
+        if (batch.rows.some((row) => row.moved)) await this.note(batch.key)
         const rows = batch.rows.map((row) => `(${row.values.map(literal).join(', ')})`)
         return this.write(batch, `INSERT INTO ${this.table} (${list.join(', ')}) VALUES ${rows.join(', ')}`)
       },
@@ -195,6 +202,14 @@ export class Carrier {
       return `(${[`'${row.tid === '' ? '(0,0)' : row.tid}'::tid`, ...identity, ...names.map((name, i) => typed(row.values[i], typeOf(name)))].join(', ')})`
     })
     return `(VALUES ${list.join(', ')}) AS v (${['tid', ...this.identity.map((_, i) => `i${i}`), ...names.map((_, i) => `c${i}`)].join(', ')})`
+  }
+
+  private async note(place: string): Promise<void> {
+    const shard = Number(place.split(' ')[0])
+    const [marker] = this.bench.markers
+    if (marker === undefined || this.noted.has(shard)) return
+    this.noted.add(shard)
+    await noteMove(shard, marker, this.context)
   }
 
   private async write(batch: Batch<unknown>, text: string): Promise<void> {
