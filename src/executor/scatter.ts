@@ -69,7 +69,17 @@ function allAtOnce(shards: readonly number[], sink: ResultSink, on: (shard: numb
 
 export async function executeEverywhere(plan: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   const text = await timedText(plan.text, [catalogId, ...context.snapshot.shards.map((shard) => shard.id)], context)
+  if (plan.table === undefined) return lockRowsEverywhere(text, plan, args, sink, context)
   return insertEverywhere(text, plan.table, plan.markers, args, sink, context)
+}
+
+/** The catalog first, which gives the rows, and the shards in order: two lockers meet on the first, and not in opposite order. */
+function lockRowsEverywhere(text: string, { markers }: EverywherePlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+  return withTransaction(context, async () => {
+    const end = await runOnServer(context.catalog, { text, markers: [], writes: false }, args, sink, context)
+    await inOrder(context.snapshot.shards.map((shard) => shard.id), (shard) => runOnServer(serverById(context, shard), { text, markers, writes: false }, args, new NullSink(), context))
+    return end
+  })
 }
 
 export async function timedText(text: TimedText, servers: readonly number[], context: ExecutionContext): Promise<string> {

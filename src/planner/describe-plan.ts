@@ -30,7 +30,7 @@ export function describePlan(plan: QueryPlan): string[] {
       return [`Broadcast  shards=${plan.shards.join(',')}  write  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), ...indent(text)]
     }
     case 'everywhere':
-      return [`Everywhere  write  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
+      return [`Everywhere  ${access(plan.table !== undefined)}  (${plan.rule})`, ...indent(plan.text.pieces.join('<now>'))]
     case 'gather':
       return [`Gather  ${access(plan.writes)}  (${plan.rule})`, ...plan.fetches.flatMap(describeFetch), '  On Catalog', ...indent(plan.text).map((line) => `  ${line}`)]
     case 'catalog':

@@ -13,6 +13,7 @@ import { inlineCtes } from './inline-ctes.ts'
 import { buildGather } from './plan-gather.ts'
 import type { CatalogPlan, CombineFunction, QueryPlan, ScatterPlan } from './plan.ts'
 import { planWritingSelect } from './plan-writing-select.ts'
+import { locksSameRowsEverywhere, refuseLocksOfCopies } from './row-locks.ts'
 import { planMerge } from './plan-merge.ts'
 import type { NameContext } from './resolve.ts'
 import { hasForeignAggregates, partitionOf, partitionOfRows } from './partition.ts'
@@ -27,6 +28,7 @@ export function planSelect(statement: Statement, facts: StatementFacts, context:
   if (onShards.length === 0 && facts.shardFacts.length > 0) return buildGather(statement, facts, context, 'the shards know their sizes and statistics')
   if (onShards.length === 0) return withoutShards(statement, facts, tables.length > 0)
   if (facts.systemColumns.includes('tableoid')) throw refuse('tableoid of a table on shards is not the table\'s own', 'Name the table as a constant.')
+  refuseLocksOfCopies(statement.node, facts)
   const whole = oneShard(statement, facts, context)
   if (whole !== undefined) return whole
   const inlined = inlineCtes(statement, facts, context)
@@ -42,6 +44,9 @@ function acrossShards(statement: Statement, facts: StatementFacts, context: Name
 /** Catalog alone, or reference tables, of which every shard has a copy. */
 function withoutShards(statement: Statement, facts: StatementFacts, hasReference: boolean): QueryPlan {
   const onCatalog = facts.relations.some((use) => use.resolved.kind !== 'relation' || use.resolved.relation.table === undefined)
+  if (hasReference && facts.locking && facts.systemColumns.length === 0 && safeEverywhere(facts) && locksSameRowsEverywhere(statement.node)) {
+    return Object.freeze({ kind: 'everywhere', table: undefined, rule: 'rows of a reference table are locked on every server', text: scatterText(statement, facts), markers: markersOf(facts) })
+  }
   if (hasReference && !onCatalog && facts.catalogOnly.length === 0 && !facts.locking && !facts.modifyingCte && facts.systemColumns.length === 0) {
     return oneShardPlan('reference tables only', { kind: 'any' }, statement, facts)
   }

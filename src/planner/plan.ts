@@ -125,11 +125,11 @@ export interface BroadcastPlan {
   readonly markers: readonly string[]
 }
 
-/** A write to reference tables: on the catalog and on every shard. */
+/** A write to reference tables, or a lock of their rows: on the catalog and on every shard. */
 export interface EverywherePlan {
   readonly kind: 'everywhere'
-  /** Quoted and qualified. */
-  readonly table: string
+  /** What is written, quoted and qualified; undefined where rows are just locked. */
+  readonly table: string | undefined
   readonly rule: string
   readonly text: TimedText
   readonly markers: readonly string[]
