@@ -73,6 +73,7 @@ describe('isolation', () => {
     const [plain, cluster] = await Promise.all(sides.map((side) => runAll(spec, side)))
     return spec.permutations.flatMap((steps, i) => {
       const [expected = [], actual = []] = [plain?.[i], cluster?.[i]]
+      if (spec.anyVictim && hasOneVictim(expected) && hasOneVictim(actual)) return []
       return expected.join('\n') === actual.join('\n') ? [] : [{ permutation: steps.map(({ name }) => name).join(' '), plain: expected, cluster: actual }]
     })
   }
@@ -83,6 +84,10 @@ describe('isolation', () => {
     return statements.filter((sql) => !sql.startsWith(others))
   }
 })
+
+function hasOneVictim(events: readonly string[]): boolean {
+  return events.filter((event) => event.endsWith('error 40P01')).length === 1 && !events.some((event) => event.endsWith(': does not end'))
+}
 
 async function runAll(spec: Spec, side: Side): Promise<string[][]> {
   await side.connect(spec.sessions.map(({ name }) => name))

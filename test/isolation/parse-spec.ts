@@ -4,6 +4,7 @@
  *
  *   keys x y                     {x} and {y} are keys: on one shard in one variant, on different shards in another
  *   levels read committed, ...   {level} is each of them in turn
+ *   victims any                  which session a deadlock ends is left open: that it ends one, and all go on, is the same
  *   tables                       statements, once
  *   setup                        statements, before each permutation
  *   teardown                     statements, once at the end
@@ -29,6 +30,7 @@ export interface Spec {
   readonly name: string
   readonly keys: readonly string[]
   readonly levels: readonly string[]
+  readonly anyVictim: boolean
   readonly tables: readonly string[]
   readonly setup: readonly string[]
   readonly teardown: readonly string[]
@@ -43,7 +45,7 @@ interface Section {
 }
 
 const aroundSteps = ['connect', 'setup', 'teardown']
-const words = ['keys', 'levels', 'tables', 'setup', 'teardown', 'session', 'permutations']
+const words = ['keys', 'levels', 'victims', 'tables', 'setup', 'teardown', 'session', 'permutations']
 
 /** Throws when a word, a step or a session is not known. */
 export function parseSpec(name: string, text: string): Spec {
@@ -64,6 +66,7 @@ export function parseSpec(name: string, text: string): Spec {
     name,
     keys: headOf('keys').split(/\s+/).filter((key) => key !== ''),
     levels: headOf('levels').split(',').map((level) => level.trim()).filter((level) => level !== ''),
+    anyVictim: headOf('victims') === 'any',
     tables: linesOf('tables'),
     setup: linesOf('setup'),
     teardown: linesOf('teardown'),
