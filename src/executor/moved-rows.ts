@@ -66,11 +66,13 @@ async function hasNewNote(shard: number, markers: readonly string[], known: stri
 async function wholeNotes(shards: readonly number[], markers: readonly string[], context: ExecutionContext): Promise<ReadonlyMap<number, string>> {
   const { clock } = context
   const until = clock.now() + limits.moveCommitMsMax
-  for (;;) {
-    const known = new Map(await settleAll(shards.map(async (shard) => [shard, await notes(shard, markers, context)] as const)))
-    if ([...known.values()].every((list) => list === '')) return known
+  const look = () => settleAll(shards.map((shard) => notes(shard, markers, context)))
+  for (let seen = await look(); ; seen = await look()) {
+    const known = new Map(shards.map((shard, i) => [shard, seen[i] ?? ''] as const))
+    if (seen.every((list) => list === '')) return known
     const pending = await settleAll(shards.map((shard) => hasPrepared(shard, markers, context)))
-    if (!pending.includes(true)) return known
+    // What has ended in between would be taken for one that came later.
+    if (!pending.includes(true) && (await look()).join(';') === seen.join(';')) return known
     if (clock.now() > until) throw rowsMoved()
     await clock.sleep(limits.moveCommitEveryMs)
   }
