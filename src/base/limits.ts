@@ -24,6 +24,8 @@ export const limits = {
   /** Rows of one shard that wait to be merged, at which the shard stops being read. */
   mergeQueueBytesMax: 256 * KiB,
   connectMsMax: 10_000,
+  /** A connection that is silent for so long is asked by the system whether it is still there. */
+  keepAliveMs: 10_000,
   /** Shared connections of one router to one server, of all groups together, and of one group. */
   lanesPerServerMax: 32,
   lanesPerGroupMax: 8,

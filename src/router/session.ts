@@ -429,7 +429,8 @@ export class Session implements ClientSession {
     this.keptSnapshot = undefined
     this.schemaChanged = false
     for (const [name, cursor] of this.cursors) if (!cursor.hold) this.cursors.delete(name)
-    if (schemaChanged) await this.services.store.refresh(this.database)
+    // It has ended as it has, whether or not the catalog can be asked now: who relies on the old schema is told so, and asks again.
+    if (schemaChanged) await this.services.store.refresh(this.database).catch((error: Error) => this.services.log.warn(`snapshot of ${this.database}: ${error.message}`))
     await runSessionStatement.afterTransaction(this)
     if (this.temporaryTouched) {
       // The transaction has ended as it has: when that connection is lost just now, the next statement hears of it. Its tables keep their names until then.

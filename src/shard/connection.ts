@@ -98,6 +98,8 @@ export class Connection {
       const connection: Connection = new Connection(options.server, socket, options.clock)
       const timer = setTimeout(() => connection.fail('no answer in time'), limits.connectMsMax)
       socket.setNoDelay(true)
+      // A server, or a network, that has gone without a word would be waited for without end.
+      socket.setKeepAlive(true, limits.keepAliveMs)
       socket.on('connect', () => connection.startUp(options))
       socket.on('error', (error) => connection.fail(error.message))
       socket.on('close', () => connection.fail('closed by the server'))
