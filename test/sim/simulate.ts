@@ -58,7 +58,9 @@ export async function simulate(seed: number, isTraced: boolean, only?: readonly 
   const healedAt = world.now
   await runUntil(healedAt + workMsMax, () => clients.every((client) => client.isOver))
   if (!isBad() && !clients.every((client) => client.isOver)) world.report(new Violation('everybody gets an answer', 'a client waits for ever'))
-  await runUntil(world.now + cleanMsMax, () => false)
+  // A message that is late is a fault until it has arrived.
+  const lateMsMax = Math.max(0, ...faults.map((fault) => (fault.kind === 'late messages' ? fault.msMax : 0)))
+  await runUntil(world.now + lateMsMax + cleanMsMax, () => false)
   if (!isBad()) checkClean(world)
   if (plan.chance(15)) {
     await runUntil(world.now + simulatedLimits.askedDecisionKeepMs + 3 * simulatedLimits.forgetEveryMs, () => false)
