@@ -34,9 +34,9 @@ export interface EndingTransaction {
   readonly isAsked: boolean
 }
 
-/** A new id: it begins with the time, so that it tells its age. */
-export function newTransactionId(clock: Clock): string {
-  return clock.now().toString(16).padStart(12, '0') + clock.randomHex(9)
+/** A new id: it begins with the time at which the transaction began, so that ids compare by age. */
+export function newTransactionId(clock: Clock, beganAt = clock.now()): string {
+  return beganAt.toString(16).padStart(12, '0') + clock.randomHex(9)
 }
 
 /** Throws when nothing was committed, and SqlError 08007 when that is not known. Connections end idle or lost. */

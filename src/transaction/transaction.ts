@@ -85,6 +85,7 @@ export class Transaction {
   /** Milliseconds since the epoch. */
   begunAt = 0
   private ownId: string | undefined
+  private beganAt = 0
   /** The client has asked for the id. */
   isAsked = false
   /** Chosen to end a deadlock: what it is told is 40P01. */
@@ -154,6 +155,7 @@ export class Transaction {
     this.serial = ++begun
     this.begunAt = this.commitContext.clock.now()
     this.ownId = undefined
+    this.beganAt = this.commitContext.clock.now()
     this.isAsked = false
     this.isVictim = false
     this.failed = false
@@ -172,7 +174,7 @@ export class Transaction {
 
   /** Its name in the cluster; another in each transaction. */
   get id(): string {
-    this.ownId ??= newTransactionId(this.commitContext.clock)
+    this.ownId ??= newTransactionId(this.commitContext.clock, this.beganAt)
     return this.ownId
   }
 
