@@ -1,5 +1,5 @@
 /** A plan to rows: the executor's door. */
-import { unreachable } from '../base/errors.ts'
+import { refuse, unreachable } from '../base/errors.ts'
 import type { CatalogPlan, GatherPlan, OneShardPlan, QueryPlan, RekeyPlan } from '../planner/plan.ts'
 import { planWrites, renderLeafText } from '../planner/plan.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
@@ -11,6 +11,7 @@ import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
 import { atOneMoment, readsSeveral } from './one-moment.ts'
 import { withOwnNames } from './own-temporaries.ts'
+import { isReadCommitted } from './open-reads.ts'
 import { executePointRead } from './point-read.ts'
 import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
@@ -24,6 +25,10 @@ import { executeWorkbench } from './workbench/run-workbench.ts'
 export function executePlan(plan: QueryPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   // What is written must not rest on rows that are old.
   if (context.replicas !== undefined && planWrites(plan)) return executePlan(plan, args, sink, { ...context, replicas: undefined })
+  // Servers know nothing of each other's serializable transactions: one that touches two shards is refused, and is one transaction so that it is seen.
+  if (!context.transaction.active && context.transaction.isolationNow === 'serializable' && (plan.kind === 'scatter' || plan.kind === 'merge')) {
+    return withTransaction(context, () => execute(plan, args, sink, context))
+  }
   if (readsSeveral(plan, args, context)) return atOneMoment(plan, args, context, () => execute(plan, args, sink, context))
   return execute(plan, args, sink, context)
 }
@@ -111,6 +116,9 @@ function anyShard(context: ExecutionContext): number {
 
 async function executeGather(plan: GatherPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
+    if (plan.readsReference && plan.fetches.length > 0 && isReadCommitted(context) && context.consistency !== 'shard') {
+      throw refuse(`pgherd.read_consistency '${context.consistency}' cannot hold for reference tables beside rows of several shards in a READ COMMITTED block`, 'Use BEGIN ISOLATION LEVEL REPEATABLE READ, or run the statement outside of a block.')
+    }
     // Rows that wait in a portal keep their tables: a gather beside it must have others.
     const prefix = args.portal === '' ? undefined : `pgherd_p${context.clock.randomHex(4)}_`
     const { fetches, text } = prefix === undefined ? { fetches: plan.fetches, text: await catalogText(plan, context) } : withOwnNames(plan.fetches, await catalogText(plan, context), prefix)

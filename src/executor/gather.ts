@@ -11,10 +11,12 @@ import { quoteLiteral } from '../base/quote.ts'
 import type { Arguments, ExecutionContext, RouterRow } from './context.ts'
 import { noArguments, serverById } from './context.ts'
 import { encodeCopyLine } from './copy-format.ts'
-import { fetchQuery } from './query-fetch.ts'
+import type { ShardRead } from './open-reads.ts'
+import { isReadCommitted, onlyParameters, openCursors } from './open-reads.ts'
+import { createQueryTable, queryRead, RowsAsCopySink } from './query-fetch.ts'
 import { NullSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
-import type { CopyInput } from './statement-exchange.ts'
+import type { CopyInput, StatementEnd } from './statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, startCopyIn, StatementFailure } from './statement-exchange.ts'
 import type { Translate } from './shell-names.ts'
 import type { Lease } from '../transaction/transaction.ts'
@@ -37,13 +39,26 @@ export async function gatherRows(
 ): Promise<Translate> {
   const lease = await catalogParticipant(context)
   const origins = new Map<number, Origins>()
-  for (const fetch of fetches) {
+  for (const fetch of fetches) await ('query' in fetch ? createQueryTable(fetch, lease, args) : createTable(fetch, lease))
+  const reads: TableRead[] = []
+  for (const fetch of fetches) reads.push('query' in fetch ? await queryRead(fetch, args, context) : tableRead(fetch, args))
+  const cursors = needsOneMoment(reads, context) ? await openCursors(reads, args, context) : undefined
+  for (const [i, fetch] of fetches.entries()) {
+    const read = reads[i] as TableRead
     const began = context.clock.now()
-    const rows = 'query' in fetch ? await fetchQuery(fetch, lease, args, context) : await fetchTable(fetch, lease, args, context)
+    const own = 'query' in fetch || fetch.ofRouter === undefined ? [] : await context.routerRows(fetch.ofRouter)
+    const rows = await fillByCopy(lease, read.table, read.columns, async (input) => {
+      for (const row of own) sendCopyData(input, copyLine(row, 'query' in fetch ? [] : fetch.columns))
+      await settleAll(read.shards.map((shard) => (cursors === undefined ? copyFrom(shard, read, args, input, context) : cursors.fetch(i, shard, new RowsAsCopySink(input)))))
+    })
+    if (!('query' in fetch) && fetch.primaryKey.length > 0) {
+      await commandOn(lease, `ALTER TABLE pg_temp.${fetch.temporary} ADD PRIMARY KEY (${fetch.primaryKey.map(quoteIdent).join(', ')})`)
+    }
     report({ fetch, rows, milliseconds: context.clock.now() - began })
     const answer = await query(lease.connection, `SELECT 'pg_temp.${fetch.temporary}'::regclass::oid::int8`)
     origins.set(Number(answer.rows[0]?.[0]), originsOf(fetch))
   }
+  await cursors?.close()
   return (fields) =>
     fields.map((field) => {
       const columns = origins.get(field.tableOid)
@@ -60,18 +75,42 @@ function originsOf(fetch: Fetch | QueryFetch): Origins {
   return 'query' in fetch ? fetch.columns : fetch.relation.columns.map((column) => ({ tableOid: fetch.relation.oid, number: column.number }))
 }
 
-async function fetchTable(fetch: Fetch, lease: Lease, args: Arguments, context: ExecutionContext): Promise<number> {
-  const { temporary, relation } = fetch
+/** A fetch's rows on the shards, and the temporary table that they go to. */
+export interface TableRead extends ShardRead {
+  readonly table: string
+  readonly columns: string
+}
+
+/** Reads of one server in a READ COMMITTED transaction would each have a snapshot of their own. */
+function needsOneMoment(reads: readonly TableRead[], context: ExecutionContext): boolean {
+  if (!isReadCommitted(context)) return false
+  const servers = reads.flatMap((read) => read.shards)
+  const different = new Set(servers).size
+  return servers.length > different || (context.consistency !== 'shard' && different > 1)
+}
+
+async function createTable({ temporary, relation }: Fetch, lease: Lease): Promise<void> {
   await commandOn(
     lease,
     `DROP TABLE IF EXISTS pg_temp.${temporary}; ` +
       `CREATE TEMPORARY TABLE ${temporary} ON COMMIT DROP AS SELECT * FROM ${qualified(relation.schema, relation.name)} WITH NO DATA`,
   )
-  const rows = await fill(fetch, lease, args, context)
-  if (fetch.primaryKey.length > 0) {
-    await commandOn(lease, `ALTER TABLE pg_temp.${temporary} ADD PRIMARY KEY (${fetch.primaryKey.map(quoteIdent).join(', ')})`)
-  }
-  return rows
+}
+
+function tableRead(fetch: Fetch, args: Arguments): TableRead {
+  const columns = fetch.columns.map(quoteIdent).join(', ')
+  const conditions = fetch.where.map((condition) => withValues(condition, args)).filter((condition) => condition !== undefined)
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.map((condition) => `(${condition})`).join(' AND ')}`
+  const { relation } = fetch
+  const text = fetch.source ?? `SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}`
+  return { text, shards: fetch.shards, markers: fetch.markers, parameters: [], table: `pg_temp.${fetch.temporary}`, columns }
+}
+
+/** COPY takes no parameters. */
+function copyFrom(shard: number, { text, markers, parameters }: TableRead, args: Arguments, input: CopyInput, context: ExecutionContext): Promise<StatementEnd> {
+  const asCopy = parameters.length === 0
+  const statement = { text: asCopy ? `COPY (${text}) TO STDOUT` : text, markers, writes: false }
+  return runOnServer(serverById(context, shard), statement, asCopy ? noArguments : onlyParameters(parameters, args), asCopy ? new CopySink(input) : new RowsAsCopySink(input), context)
 }
 
 /** The catalog as a participant, its prelude done. Temporary tables in it can't be prepared. */
@@ -87,24 +126,6 @@ export async function catalogParticipant(context: ExecutionContext): Promise<Lea
 
 async function commandOn(lease: Lease, text: string): Promise<void> {
   await query(lease.connection, text)
-}
-
-async function fill(fetch: Fetch, lease: Lease, args: Arguments, context: ExecutionContext): Promise<number> {
-  const columns = fetch.columns.map(quoteIdent).join(', ')
-  const conditions = fetch.where.map((condition) => withValues(condition, args)).filter((condition) => condition !== undefined)
-  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.map((condition) => `(${condition})`).join(' AND ')}`
-  const { relation } = fetch
-  const source = fetch.source ?? `SELECT ${columns} FROM ${qualified(relation.schema, relation.name)}${where}`
-  const text = `COPY (${source}) TO STDOUT`
-  const rows = fetch.ofRouter === undefined ? [] : await context.routerRows(fetch.ofRouter)
-  return fillByCopy(lease, `pg_temp.${fetch.temporary}`, columns, async (input) => {
-    for (const row of rows) sendCopyData(input, copyLine(row, fetch.columns))
-    await settleAll(
-      fetch.shards.map((shard) =>
-        runOnServer(serverById(context, shard), { text, markers: fetch.markers, writes: false }, noArguments, new CopySink(input), context),
-      ),
-    )
-  })
 }
 
 const copyLine = (row: RouterRow, columns: readonly string[]) => encodeCopyLine(columns.map((column) => (row[column] === undefined ? undefined : Buffer.from(row[column]))))

@@ -1,7 +1,7 @@
 /** INSERT over shards: rows given, and rows made on the catalog. */
 import { settleAll } from '../base/settle-all.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../base/quote.ts'
-import { SqlError } from '../base/errors.ts'
+import { refuse, SqlError } from '../base/errors.ts'
 import { groupBy } from '../base/group-by.ts'
 import { limits } from '../base/limits.ts'
 import { catalogId } from '../catalog/server-address.ts'
@@ -150,6 +150,7 @@ async function nextValues(sequence: string, count: number, context: ExecutionCon
  * rows. The catalog first, so that they meet there and not in opposite order on two shards.
  */
 export async function lockEverywhere(table: string, context: ExecutionContext): Promise<void> {
+  if (context.transaction.isolationNow === 'serializable') throw refuse('a SERIALIZABLE transaction cannot write a reference table: its copies are on all servers', 'Use REPEATABLE READ.')
   const text = `LOCK TABLE ${table} IN SHARE ROW EXCLUSIVE MODE`
   for (const server of [context.catalog, ...context.snapshot.shards]) {
     await runOnServer(server, { text, markers: [], writes: false }, noArguments, new NullSink(), context)

@@ -14,12 +14,11 @@ import type { FieldDescription } from '../protocol/row-description.ts'
 import type { SortValue } from './compare-values.ts'
 import { compareKeys, readSortValue } from './compare-values.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
-import { serverById } from './context.ts'
 import { shardsFor } from './key-bucket.ts'
+import { openReads } from './open-reads.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink } from './result-sink.ts'
 import { withoutMoves } from './moved-rows.ts'
-import { runOnServer } from './run-on-server.ts'
 import { timedText, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 
@@ -31,10 +30,11 @@ export async function executeMerge(plan: MergePlan, args: Arguments, sink: Resul
   const formats = Array.from({ length: plan.columns }, (_, i) => formatOf(args.bind.resultFormats, i))
   const bind = { ...args.bind, resultFormats: [...formats, ...plan.order.map(() => 1)] }
   const merger = new Merger({ ...plan, shards: shards.length, offset, limit, sink })
-  const statement = { text, markers: plan.markers, writes: false }
+  const statement = { text, markers: plan.markers, writes: false, locks: plan.locks }
+  const read = await openReads(statement, shards, { ...args, bind }, context)
   const run = async (shard: number, stream: Stream) => {
     try {
-      await runOnServer(serverById(context, shard), statement, { ...args, bind }, stream, context)
+      await read(shard, stream)
       stream.end()
     } catch (error) {
       merger.abandon()

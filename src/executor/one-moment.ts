@@ -5,7 +5,6 @@
  * then they run in a REPEATABLE READ transaction, so that one server shows them one moment. With read_consistency 'atomic' or 'snapshot' the
  * snapshots of all servers are opened through the gate (transaction/commit-gate.ts), so that no commit over several servers is half seen.
  */
-import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { settleAll } from '../base/settle-all.ts'
 import { catalogId } from '../catalog/server-address.ts'
@@ -14,6 +13,7 @@ import { query } from '../shard/query.ts'
 import type { Arguments, ExecutionContext } from './context.ts'
 import { serverById } from './context.ts'
 import { shardsFor } from './key-bucket.ts'
+import { beginOn, noMoment } from './open-reads.ts'
 import { withTransaction } from './scatter.ts'
 
 export type ReadConsistency = 'shard' | 'atomic' | 'snapshot'
@@ -39,6 +39,8 @@ export async function atOneMoment<T>(plan: QueryPlan, args: Arguments, context: 
 /** Whether `atOneMoment` is for a plan, as far as can be told without waiting. */
 export function readsSeveral(plan: QueryPlan, args: Arguments, { transaction }: ExecutionContext): boolean {
   if (plan.kind !== 'gather' && plan.kind !== 'merge' && (plan.kind !== 'scatter' || plan.writes || plan.shards.length < 2)) return false
+  // Rows are locked at their newest versions, whatever was there when the statement began.
+  if (plan.kind !== 'gather' && plan.locks) return false
   // A portal whose rows are fetched in parts has a transaction already.
   const isFresh = transaction.state === 'implicit' && transaction.participants.size === 0 && args.portal !== ''
   return (!transaction.active || isFresh) && /^read/.test(transaction.isolationNow)
@@ -58,9 +60,11 @@ export async function openSnapshots(servers: readonly number[], context: Executi
   const open = () => settleAll(servers.map((id) => openOn(id, context))).then(() => undefined)
   if (context.consistency === 'shard' || servers.length < 2) return open()
   const before = new Set(transaction.participants.keys())
-  for (let tried = 0; !(await gate.through(database, open)); tried++) {
+  for (let tried = 0; ; tried++) {
+    await beginOn(servers, context)
+    if (await gate.through(database, open)) return
     const mayDrop = servers.every((id) => !before.has(id))
-    if (tried === limits.gateRetriesMax || !mayDrop) throw new SqlError('40001', 'could not serialize access: no moment was found to read all servers at', { hint: 'Try the transaction again.' })
+    if (tried === limits.gateRetriesMax || !mayDrop) throw noMoment()
     for (const id of servers) {
       const participant = transaction.participants.get(id)
       if (participant !== undefined) await transaction.dropFresh(participant)

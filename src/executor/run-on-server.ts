@@ -14,7 +14,7 @@ import { noArguments } from './context.ts'
 import { readOnReplica } from './read-replica.ts'
 import type { ResultSink } from './result-sink.ts'
 import type { Translate } from './shell-names.ts'
-import type { StatementEnd, StatementRequest } from './statement-exchange.ts'
+import type { PortalStep, StatementEnd, StatementRequest } from './statement-exchange.ts'
 import { runStatement, StatementFailure } from './statement-exchange.ts'
 import { timeSetting } from './transaction-time.ts'
 
@@ -33,6 +33,9 @@ export interface ServerStatement {
   /** Uses temporary tables or notifications. */
   readonly cannotPrepare?: boolean
   readonly translate?: Translate
+  /** Rows are locked, at their newest versions. */
+  readonly locks?: boolean
+  readonly portalStep?: PortalStep
   /** A SET or RESET: what the connection then has is not known here. */
   readonly changesSettings?: boolean
   /** Runs in front, in the same transaction, and sets these for it alone. */
@@ -122,6 +125,8 @@ export function markerThere(marker: string, shard: number, { snapshot }: Executi
 
 export function requestFor(statement: ServerStatement, args: Arguments, lease: Lease, translate: Translate | undefined, context: ExecutionContext): StatementRequest {
   const shard = lease.connection.server.id
+  const { portalStep } = statement
+  if (portalStep === 'execute') return { prelude: lease.prelude, text: '', portal: args.portal, portalStep, ...(translate === undefined ? {} : { translate }) }
   const prelude = [...lease.prelude, ...statement.markers.map((marker) => `SELECT FROM ${markerThere(marker, shard, context)} LIMIT 0`)]
   const { types, bind } = shard === catalogId ? args : argumentsOnShards(args, statement.text)
   return {
@@ -130,8 +135,9 @@ export function requestFor(statement: ServerStatement, args: Arguments, lease: L
     types,
     bind,
     keep: args.keep ? statementKey(context.snapshot.version, statement.text, types) : undefined,
-    isSimple: prelude.length === 0 && args === noArguments,
+    isSimple: prelude.length === 0 && args === noArguments && portalStep === undefined,
     portal: args.portal,
+    portalStep,
     rowsMax: args.rowsMax,
     ...(translate === undefined ? {} : { translate }),
   }

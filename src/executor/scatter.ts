@@ -14,6 +14,7 @@ import { HeldRows } from './held-rows.ts'
 import { insertEverywhere } from './insert.ts'
 import { inOrder } from './in-order.ts'
 import { shardsFor } from './key-bucket.ts'
+import { openReads } from './open-reads.ts'
 import type { ResultSink } from './result-sink.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
 import { withoutMoves } from './moved-rows.ts'
@@ -50,10 +51,12 @@ export async function executeScatter(plan: ScatterPlan, args: Arguments, sink: R
   return runOnEach(plan, text, shards, args, sink, context)
 }
 
-async function runOnEach({ markers, writes }: ScatterPlan, text: string, shards: readonly number[], args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
+async function runOnEach({ markers, writes, locks }: ScatterPlan, text: string, shards: readonly number[], args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   const shared = new SharedSink(sink)
-  const on = (shard: number, own: ResultSink) => runOnServer(serverById(context, shard), { text, markers, writes }, args, own, context)
-  const ends = writes ? await inOrder(shards, (shard) => on(shard, shared)) : await allAtOnce(shards, shared, on)
+  const statement = { text, markers, writes, locks }
+  const ends = writes
+    ? await inOrder(shards, (shard) => runOnServer(serverById(context, shard), statement, args, shared, context))
+    : await allAtOnce(shards, shared, await openReads(statement, shards, args, context))
   return { kind: 'complete', tag: sumTags(ends) }
 }
 
@@ -99,10 +102,11 @@ async function combineRows(
   const { markers } = plan
   // The sums are computed here: the shards answer in text, and the client gets the format that it asked for.
   const textArgs = { ...args, bind: { ...args.bind, resultFormats: [] } }
+  const read = await openReads({ text, markers, writes: false }, shards, textArgs, context)
   const results = await settleAll(
     shards.map(async (shard) => {
       const rows = new RowsSink()
-      await runOnServer(serverById(context, shard), { text, markers, writes: false }, textArgs, rows, context)
+      await read(shard, rows)
       return rows
     }),
   )

@@ -13,7 +13,7 @@ import type { FieldDescription } from '../protocol/row-description.ts'
 import type { Connection } from '../shard/connection.ts'
 import type { Exchange } from '../shard/exchange.ts'
 import type { BindValues } from '../shard/requests.ts'
-import { ensurePrepared, forgetStatement, isOutdatedStatement, noValues, writeBind, writeCommand, writeDescribe, writeExecute, writeFlush, writeParse, writeSync } from '../shard/requests.ts'
+import { ensurePrepared, forgetStatement, isOutdatedStatement, noValues, writeBind, writeClose, writeCommand, writeDescribe, writeExecute, writeFlush, writeParse, writeSync } from '../shard/requests.ts'
 import type { ResultSink } from './result-sink.ts'
 
 export interface StatementRequest {
@@ -29,10 +29,14 @@ export interface StatementRequest {
   readonly isSimple?: boolean
   readonly portal?: string
   readonly rowsMax?: number
+  readonly portalStep?: PortalStep | undefined
   /** COPY FROM STDIN: the Sync is held back until the data has been sent; see CopyInput. */
   readonly copyIn?: boolean
   readonly translate?: (fields: readonly FieldDescription[]) => readonly FieldDescription[]
 }
+
+/** 'open': the portal gets its snapshot, and nothing is executed. 'execute': the portal, which is there, is executed and closed. */
+export type PortalStep = 'open' | 'execute'
 
 export type StatementEnd =
   | { readonly kind: 'complete'; readonly tag: string }
@@ -148,9 +152,10 @@ class StatementExchange implements Exchange {
         writeParse(writer, '', request.text, request.types)
       }
       writeBind(writer, portal, name, request.bind ?? noValues)
-      writeDescribe(writer, 'P', portal)
     }
-    writeExecute(writer, portal, request.rowsMax ?? 0)
+    if (request.portalStep !== 'open' && (request.text !== '' || request.portalStep === 'execute')) writeDescribe(writer, 'P', portal)
+    if (request.portalStep !== 'open') writeExecute(writer, portal, request.rowsMax ?? 0)
+    if (request.portalStep === 'execute') writeClose(writer, 'P', portal)
     if (request.copyIn === true) writeFlush(writer)
     else writeSync(writer)
   }
@@ -181,6 +186,7 @@ class StatementExchange implements Exchange {
       case Backend.rowDescription:
         if (this.preludeLeft === 0) {
           const fields = readRowDescription(buffer, start)
+          if (this.request.portalStep === 'execute') this.sink.bound?.()
           this.sink.fields(this.request.translate?.(fields) ?? fields)
         }
         return

@@ -51,7 +51,7 @@ export interface StatementFacts {
 export const catalogOnlyPattern =
   /^(nextval|setval|currval|lastval|pg_(try_)?advisory_.*|pg_notify|txid_.*|pg_current_xact_id.*|pg_backend_pid|pg_sequence_last_value|pg_my_temp_schema|pg_export_snapshot|pg_current_snapshot|to_reg.*|pg_get_serial_sequence|pg_relation_.*|pg_(table|total_relation|indexes|database|tablespace)_size|statement_timestamp|lo_.*|loread|lowrite)$/
 /** Functions of schema pgherd that a session calls in the name of its role, and no client: they hold up other sessions, or decide for them. */
-const ownFunctions = new Set(['decide', 'pass_gate', 'open_transaction', 'is_transaction_open'])
+const ownFunctions = new Set(['decide', 'pass_gate', 'open_transaction', 'is_transaction_open', 'open_cursors'])
 const timeFunctions = new Set(['now', 'transaction_timestamp'])
 /** OIDs and sizes of the shell's tables are not the shards'. */
 const registryType = /^reg(class|type|proc|procedure|oper|operator|namespace|role|config|dictionary|collation)$/

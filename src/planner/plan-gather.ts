@@ -34,7 +34,8 @@ export function buildGather(statement: Statement, facts: StatementFacts, context
   const { fetches, ...texts } = gatherSources(rest, { ...restFacts, tables }, context)
   const temporary = facts.relations.some((use) => use.resolved.kind === 'temporary')
   const writes = facts.catalogOnly.length > 0 || facts.volatile.length > 0
-  return Object.freeze({ kind: 'gather', rule, fetches: [...(pushed?.queries ?? []), ...fetches], ...texts, writes, pins: temporary || pinsSession(facts) })
+  const readsReference = tables.some((use) => use.relation.table?.kind === 'reference')
+  return Object.freeze({ kind: 'gather', rule, readsReference, fetches: [...(pushed?.queries ?? []), ...fetches], ...texts, writes, pins: temporary || pinsSession(facts) })
 }
 
 /** The fetches of a statement and its text over what they bring. Tables that it writes are left as they are. */

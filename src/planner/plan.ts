@@ -177,6 +177,8 @@ export interface GatherPlan extends TimeUse<TimedText> {
   /** True when the rest changes the catalog (a temporary table, a sequence, an advisory lock). */
   readonly writes: boolean
   readonly pins: boolean
+  /** The rest reads reference tables, from the catalog's copies. */
+  readonly readsReference: boolean
 }
 
 /** On the catalog alone: introspection, expressions without tables, sequences, temporary tables. */

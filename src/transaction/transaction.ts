@@ -101,6 +101,8 @@ export class Transaction {
   isolation = 'read committed'
   /** Under REPEATABLE READ: every server's snapshot has begun. */
   snapshotsOpen = false
+  /** Under SERIALIZABLE: the one shard. It is chosen before there is a connection to it, since shards may be asked for at once. */
+  private serializableOn: number | undefined
   private journal: JournalEntry[] = []
   private settingsAtBegin: Settings = new Map()
   readonly participants = new Map<number, Participant>()
@@ -165,6 +167,7 @@ export class Transaction {
     this.isolation = defaultIsolation(this.settings, this.base)
     this.snapshotsOpen = false
     this.isOfOneStatement = false
+    this.serializableOn = undefined
     this.modeTexts = []
     this.journal = []
     this.settingsAtBegin = this.settings
@@ -228,7 +231,9 @@ export class Transaction {
       this.inUse.add(known.connection)
     }
     if (known !== undefined) return { connection: known.connection, prelude: this.untold(known), participant: known }
-    if (this.active && this.isolation === 'serializable' && server.id !== catalogId && [...this.participants.keys()].some((id) => id !== catalogId)) {
+    const isSerializable = this.active && this.isolation === 'serializable' && server.id !== catalogId
+    if (isSerializable) this.serializableOn ??= server.id
+    if (isSerializable && this.serializableOn !== server.id) {
       throw new SqlError('0A000', 'a SERIALIZABLE transaction cannot span shards', { hint: 'Use REPEATABLE READ, or keep the transaction to one shard.' })
     }
     const connection = await this.connect(server)
@@ -416,6 +421,7 @@ export class Transaction {
   /** A participant that has done nothing yet may leave, so that its first statement can be tried again. */
   async dropFresh(participant: Participant): Promise<void> {
     this.participants.delete(participant.server.id)
+    if (this.serializableOn === participant.server.id) this.serializableOn = undefined
     if (this.clock?.id === participant.server.id) this.clock = undefined
     await rollbackOne(participant.connection)
     this.giveBack(participant.connection)

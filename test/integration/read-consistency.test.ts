@@ -68,8 +68,36 @@ const waitsAtGate = async () => {
   return rows.length > 0
 }
 
+type Read = (client: pg.Client) => Promise<number>
+const sumOf = (rows: readonly { balance: number }[]) => rows.reduce((sum, { balance }) => sum + balance, 0)
+
+/** In a READ COMMITTED block that has begun on a shard already. */
+const inBlock = (read: Read): Read => async (client) => {
+  await client.query('BEGIN')
+  await client.query(`SELECT balance FROM account WHERE id = ${on1}`)
+  const sum = await read(client)
+  await client.query('COMMIT')
+  return sum
+}
+
+const scatter: Read = async (client) => sumOf((await client.query<{ balance: number }>('SELECT balance FROM account')).rows)
+const merge: Read = async (client) => sumOf((await client.query<{ balance: number }>('SELECT balance FROM account ORDER BY id')).rows)
+const aggregates: Read = async (client) => Number((await client.query<{ sum: string }>('SELECT sum(balance) FROM account')).rows[0]?.sum)
+const selfJoin = 'SELECT sum(a.balance) FROM account a JOIN account b ON a.balance + $1 > b.balance WHERE b.id = (SELECT min(id) FROM account WHERE balance > $2::int - 1000)'
+const gather: Read = async (client) => Number((await client.query<{ sum: string }>(selfJoin, [1000, 0])).rows[0]?.sum)
+const cursor: Read = async (client) => {
+  await client.query('DECLARE c CURSOR FOR SELECT balance FROM account ORDER BY id')
+  return sumOf((await client.query<{ balance: number }>('FETCH ALL FROM c')).rows)
+}
+
 /** Each gives the sum of all balances: 2000 at any moment. */
-const reads: readonly [string, (client: pg.Client) => Promise<number>][] = [
+const reads: readonly [string, Read][] = [
+  ['a scatter in a block', inBlock(scatter)],
+  ['a merge in a block', inBlock(merge)],
+  ['partial aggregates in a block', inBlock(aggregates)],
+  ['a gather in a block', inBlock(gather)],
+  ['a cursor', inBlock(cursor)],
+  ['a gather with parameters', gather],
   ['a scatter', async (client) => (await client.query<{ balance: number }>('SELECT balance FROM account')).rows.reduce((sum, { balance }) => sum + balance, 0)],
   ['a merge', async (client) => (await client.query<{ balance: number }>('SELECT balance FROM account ORDER BY id')).rows.reduce((sum, { balance }) => sum + balance, 0)],
   ['partial aggregates', async (client) => Number((await client.query<{ sum: string }>('SELECT sum(balance) FROM account')).rows[0]?.sum)],
@@ -177,23 +205,145 @@ describe('the setting', () => {
   })
 })
 
-describe('one statement, one moment of each server', () => {
-  test('a gather of two tables does not see a commit between its reads of a shard', async () => {
+test.each(['shard', 'atomic', 'snapshot'])('a block sees its own writes with %s', async (level) => {
+  const client = await connect(cluster.port)
+  await client.query(`SET pgherd.read_consistency = '${level}'`)
+  for (const isolation of ['READ COMMITTED', 'REPEATABLE READ']) {
+    await client.query(`BEGIN ISOLATION LEVEL ${isolation}`)
+    await client.query(`UPDATE account SET balance = balance + 1 WHERE id IN (${on1}, ${on2})`)
+    for (const read of [scatter, merge, aggregates, gather, cursor]) expect(await read(client)).toBe(2002)
+    await client.query('ROLLBACK')
+  }
+})
+
+describe('what writes', () => {
+  test('what an INSERT gathers is of one moment with atomic', async () => {
+    const reader = await connect(cluster.port)
+    await reader.query(`CREATE TABLE copied (id int PRIMARY KEY, balance int); SET pgherd.read_consistency = 'atomic'`)
+    const finish = await halfCommit()
+    const done = reader.query('INSERT INTO copied SELECT id + 1000, balance FROM account')
+    await until('the reader waits', waitsAtGate)
+    await finish()
+    await done
+    expect((await reader.query('SELECT sum(balance) FROM copied')).rows).toEqual([{ sum: '2000' }])
+  })
+
+  test('rows are locked at their newest versions, outside of a block too', async () => {
     const [client, one] = clients()
-    await client.query('INSERT INTO branch SELECT i, 100 FROM generate_series(1, 20) i')
-    const marker = (await one.query<{ name: string }>(`SELECT format('pgherd_data.%I', relname) AS name FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relname ~ '^m'`)).rows.map(({ name }) => name)
+    const looker = await connect(cluster.running.cluster.shards[0]?.primary.port ?? 0)
+    const reader = await connect(cluster.port, '-c pgherd.read_consistency=atomic')
+    await one.query(`BEGIN; UPDATE account SET balance = 70 WHERE id = ${on1}`)
+    const rows = reader.query<{ balance: number }>('SELECT balance FROM account ORDER BY id FOR UPDATE')
+    await until('the reader waits for the row', async () => (await looker.query(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%' AND pid <> pg_backend_pid()`)).rows.length > 0)
+    await one.query('COMMIT')
+    expect(sumOf((await rows).rows)).toBe(1970)
+    await client.query('UPDATE account SET balance = 100')
+  })
+
+  test('reference tables beside gathered rows are refused in a block, and right outside of it', async () => {
+    const reader = await connect(cluster.port, '-c pgherd.read_consistency=atomic')
+    await reader.query(`CREATE TABLE rate (id int PRIMARY KEY, factor int) WITH (pgherd.kind = 'reference')`)
+    await reader.query('INSERT INTO rate VALUES (1, 2)')
+    const text = 'SELECT sum(a.balance * r.factor) FROM account a JOIN rate r ON r.id = 1 WHERE a.balance > (SELECT min(balance) - 1 FROM account) AND r.factor > (SELECT max(factor) - 1 FROM rate)'
+    expect((await reader.query(text)).rows).toEqual([{ sum: '4000' }])
+    await reader.query('BEGIN')
+    await expect(reader.query(text)).rejects.toMatchObject({ code: '0A000' })
+    await reader.query('ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ')
+    expect((await reader.query(text)).rows).toEqual([{ sum: '4000' }])
+    await reader.query('COMMIT')
+  })
+})
+
+describe('one statement, one moment of each server', () => {
+  const both = '(SELECT sum(a.balance) FROM account a WHERE a.branch + 1 > (SELECT min(branch) FROM account)) + (SELECT sum(balance) FROM branch WHERE balance > (SELECT min(branch) - 1000 FROM account))'
+  type Sum = (client: pg.Client) => Promise<string | undefined>
+  const select: Sum = async (client) => (await client.query<{ sum: string }>(`SELECT ${both} AS sum`)).rows[0]?.sum
+  const ways: readonly [string, Sum][] = [
+    ['outside of a block', select],
+    ['in a block', async (client) => {
+      await client.query('BEGIN')
+      return select(client).finally(() => client.query('COMMIT'))
+    }],
+    ['with a parameter in a block', async (client) => {
+      await client.query('BEGIN')
+      const { rows } = await client.query<{ sum: string }>(`SELECT ${both.replace('1000', '$1::int')} AS sum WHERE $2 = 'x'`, [1000, 'x']).finally(() => client.query('COMMIT'))
+      return rows[0]?.sum
+    }],
+    ['for an INSERT', async (client) => {
+      const { rows } = await client.query<{ sum: number }>(`INSERT INTO noted SELECT coalesce(max(id), 0) + 1, ${both} FROM noted RETURNING sum`)
+      return String(rows[0]?.sum)
+    }],
+  ]
+
+  beforeAll(async () => {
+    await clients()[0].query('INSERT INTO branch SELECT i, 100 FROM generate_series(1, 20) i')
+    await clients()[0].query('CREATE TABLE noted (id int PRIMARY KEY, sum int)')
+  })
+
+  test.each(ways)('a gather of two tables does not see a commit between its reads of a shard, %s', async (_name, sumNow) => {
+    const [client, one] = clients()
     const reader = await connect(cluster.port)
     const gate = await connect(cluster.running.cluster.shards[0]?.primary.port ?? 0)
+    const tables = (await one.query<{ name: string }>(`SELECT format('pgherd_data.%I', relname) AS name FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relname ~ '^m'`)).rows.map(({ name }) => name)
+    const waits = async (name: string) => (await one.query(`SELECT FROM pg_locks WHERE relation = '${name}'::regclass AND NOT granted`)).rows.length > 0
+    let waited = 0
     // Both tables are read in any order: the second read waits, whichever it is.
-    for (const name of marker) {
+    for (const name of tables) {
       await client.query('UPDATE account SET balance = 100; UPDATE branch SET balance = 100')
       await gate.query(`BEGIN; LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`)
-      const sum = reader.query<{ sum: string }>('SELECT (SELECT sum(a.balance) FROM account a WHERE a.branch + 1 > (SELECT min(branch) FROM account)) + (SELECT sum(balance) FROM branch WHERE balance > (SELECT min(branch) - 1000 FROM account)) AS sum')
-      await until('the reader waits', async () => (await one.query(`SELECT FROM pg_locks WHERE relation = '${name}'::regclass AND NOT granted`)).rows.length > 0)
+      const sum = sumNow(reader)
+      const state = { isDone: false }
+      void sum.then(() => (state.isDone = true), () => undefined)
+      await until('the reader waits, or has read', async () => state.isDone || (await waits(name)))
+      if (!state.isDone) waited++
       await one.query(`BEGIN; UPDATE account SET balance = balance + 7 WHERE id = ${on1}; UPDATE branch SET balance = balance - 7 WHERE id = ${on1}; COMMIT`)
       await gate.query('COMMIT')
-      expect((await sum).rows, name).toEqual([{ sum: '4000' }])
+      expect(await sum, name).toBe('4000')
     }
+    expect(waited).toBeGreaterThanOrEqual(2)
+  })
+})
+
+describe('SERIALIZABLE holds, or is refused', () => {
+  const refused = { code: '0A000' }
+
+  test('over several shards, however it was asked for', async () => {
+    const client = await connect(cluster.port)
+    for (const text of ['SELECT * FROM account', 'SELECT * FROM account ORDER BY id', 'SELECT count(*) FROM account', 'SELECT count(*) FROM account a JOIN branch b ON b.balance = a.balance', `UPDATE account SET balance = balance`]) {
+      await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
+      await expect(client.query(text), text).rejects.toMatchObject(refused)
+      await client.query('ROLLBACK')
+      for (const way of [`SET default_transaction_isolation = 'serializable'`, 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE']) {
+        await client.query(way)
+        await expect(client.query(text), `${way}; ${text}`).rejects.toMatchObject(refused)
+        await expect(client.query({ text, values: [] }), `${way}; ${text}`).rejects.toMatchObject(refused)
+        await client.query('RESET default_transaction_isolation')
+      }
+    }
+    await client.query('CREATE ROLE strict LOGIN; GRANT ALL ON account TO strict')
+    await client.query(`ALTER ROLE strict SET default_transaction_isolation = 'serializable'`)
+    const strict = await connect(cluster.port, '', 'strict')
+    await expect(strict.query('SELECT * FROM account')).rejects.toMatchObject(refused)
+    expect((await strict.query(`SELECT id FROM account WHERE id = ${on1}`)).rows).toEqual([{ id: on1 }])
+  })
+
+  test('writes of reference tables are refused', async () => {
+    const client = await connect(cluster.port)
+    await client.query(`CREATE TABLE code (id int PRIMARY KEY) WITH (pgherd.kind = 'reference')`)
+    await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
+    await expect(client.query('INSERT INTO code VALUES (1)')).rejects.toMatchObject(refused)
+    await client.query('ROLLBACK')
+  })
+
+  test('on one shard a write skew ends one of two', async () => {
+    const [a, b] = [await connect(cluster.port), await connect(second.port)]
+    await a.query('CREATE TABLE duty (crew int, id int, here bool, PRIMARY KEY (crew, id)) WITH (pgherd.shard_key = \'crew\')')
+    await a.query('INSERT INTO duty VALUES (1, 1, true), (1, 2, true)')
+    const outcomes = []
+    for (const client of [a, b]) await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
+    for (const client of [a, b]) await client.query('SELECT count(*) FROM duty WHERE crew = 1 AND here')
+    for (const [i, client] of [a, b].entries()) outcomes.push(await client.query(`UPDATE duty SET here = false WHERE crew = 1 AND id = ${i + 1}`).then(() => client.query('COMMIT')).then(() => 'done', (error: { code: string }) => error.code))
+    expect(outcomes).toEqual(['done', '40001'])
   })
 })
 
@@ -220,6 +370,6 @@ test('under load of two routers every read of all shards gives the same total', 
   })
   await Promise.all(readers).finally(() => (state.stopped = true))
   await Promise.all(transfers)
-  expect(state.reads).toBe(210)
+  expect(state.reads).toBe(reads.length * 2 * 15)
   expect(state.transfers).toBeGreaterThan(0)
 })

@@ -60,7 +60,7 @@ export function supportPage(files: readonly GoldenFile[]): string {
     '',
     'This page is made from the golden plans in test/plans by `npm run docs`. In the examples `customers` (by `id`), `orders` (by',
     '`customer_id`) and `events` (by `key`) are distributed, `countries` is a reference table, `log` and `notes` are whole on shards 1 and 2.',
-    'How each kind of plan works: docs/architecture.md. A refusal has SQLSTATE 0A000 unless it says otherwise.',
+    'How each kind of plan works: docs/architecture.md. A refusal has SQLSTATE 0A000 unless it says otherwise. What isolation levels give: docs/isolation.md.',
   ]
   for (const { title, cases } of files) {
     lines.push('', `## ${title}`, '', '| | statement | how it is run |', '|---|---|---|')
