@@ -12,15 +12,20 @@ const loadFactor = 1.05
 
 /** The shard of each bucket. `name` makes groups differ from each other. */
 export function proposeOwners(name: string, buckets: number, shards: readonly number[]): number[] {
-  const ring = ringOf(shards)
+  const orderOf = ringOrder(name, shards)
   const most = Math.ceil((buckets / shards.length) * loadFactor)
   const load = new Map<number, number>()
   return Array.from({ length: buckets }, (_, bucket) => {
-    const order = ring.get(`${name}:${hash(`${name}/${bucket}`)}`, shards.length).map(Number)
-    const owner = order.find((shard) => (load.get(shard) ?? 0) < most) ?? (shards[0] as number)
+    const owner = orderOf(bucket).find((shard) => (load.get(shard) ?? 0) < most) ?? (shards[0] as number)
     load.set(owner, (load.get(owner) ?? 0) + 1)
     return owner
   })
+}
+
+/** For a bucket all shards, in the order in which the ring asks them. */
+export function ringOrder(name: string, shards: readonly number[]): (bucket: number) => number[] {
+  const ring = ringOf(shards)
+  return (bucket) => ring.get(`${name}:${hash(`${name}/${bucket}`)}`, shards.length).map(Number)
 }
 
 /** The shard of a table that is whole on one. */
