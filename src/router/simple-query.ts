@@ -101,5 +101,6 @@ function pointRead(template: Template, shape: LiteralFree, session: Session, con
 
 /** Anything thrown while a statement ran, as the error to tell. */
 export function asReported(given: unknown): SqlError {
-  return asSqlError(given instanceof StatementFailure || given instanceof StaleLayout ? given.error : given)
+  if (given instanceof StaleLayout) return tablesMoved()
+  return asSqlError(given instanceof StatementFailure ? given.error : given)
 }

@@ -140,6 +140,7 @@ test('outside of blocks nobody notices a move, whatever runs', async () => {
     `DELETE FROM t WHERE id = -${id}`,
     `SELECT a.v FROM t a JOIN t b ON a.id = b.v WHERE a.id = ${id}`,
     'SELECT v FROM t WHERE id = any (ARRAY[1, 2, 3]) ORDER BY 1',
+    'COPY (SELECT v FROM t) TO STDOUT',
     `SELECT count(*)::int FROM t JOIN other ON other.id = 'o' || t.v`,
   ]
   const { id } = await rowAndMove(1)

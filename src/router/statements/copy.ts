@@ -4,6 +4,7 @@
  */
 import type { SqlErrorFields } from '../../base/errors.ts'
 import { asSqlError, refuse, SqlError } from '../../base/errors.ts'
+import { limits } from '../../base/limits.ts'
 import { qualified, quoteIdent } from '../../base/quote.ts'
 import { settleAll } from '../../base/settle-all.ts'
 import type { Relation } from '../../catalog/snapshot.ts'
@@ -14,7 +15,7 @@ import { catalogParticipant, copyInto, gatherRows } from '../../executor/gather.
 import { copyRows, makeRowsTable } from '../../executor/insert.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
 import { RowRouter } from '../../executor/row-router.ts'
-import { runOnServer } from '../../executor/run-on-server.ts'
+import { runOnServer, StaleLayout, tablesMoved } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { tagCount } from '../../executor/tags.ts'
 import type { CopyInput, StatementEnd } from '../../executor/statement-exchange.ts'
@@ -39,6 +40,20 @@ import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
 
 export const runCopy: Handler = async (statement, _args, sink, session) => {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await copyOnce(statement, sink, session)
+    } catch (error) {
+      if (!(error instanceof StaleLayout)) throw error
+      await session.services.store.refresh(session.database)
+      // What the client has sent is gone, and what it has been sent too.
+      const mayRepeat = statement.node.CopyStmt?.is_from !== true && !sink.touched && !session.transaction.active
+      if (!mayRepeat || attempt === limits.staleRetriesMax) throw tablesMoved()
+    }
+  }
+}
+
+async function copyOnce(statement: Statement, sink: ClientSink, session: Session): Promise<StatementEnd> {
   const copy = statement.node.CopyStmt as CopyStmt
   if (copy.filename !== undefined || copy.is_program === true) {
     throw refuse('COPY with a file or program of the server is not supported', "Use psql's \\copy, or COPY FROM STDIN / TO STDOUT.")
