@@ -122,7 +122,7 @@ export const limits = {
   cutoverLockMsMin: 100,
   cutoverLockMsMax: 350,
   cutoverRetryMsMin: 200,
-  cutoverRetryMsMax: 5_000,
+  cutoverRetryMsMax: 1_000,
   /** A cut-over is tried once the target has no more than so much of the source's log to apply. */
   cutoverLagBytesMax: 1 * MiB,
   /** How often it looks whether the target has applied the last of it. */

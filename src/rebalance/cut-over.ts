@@ -51,6 +51,8 @@ export interface CutOverOptions {
   /** The copies are compared once more while nothing is written. */
   readonly compareHeld: boolean
   readonly lockMs: number
+  /** Locks both shards at once: that suits readers of all shards, one after the other suits writers. */
+  readonly atOnce: boolean
 }
 
 /** Throws what leaves it open whether it has committed. */
@@ -99,7 +101,7 @@ class Attempt {
     for (const connection of this.connections) connection.close()
   }
 
-  async run({ digest, compareHeld, lockMs }: CutOverOptions): Promise<CutOver> {
+  async run({ digest, compareHeld, lockMs, atOnce }: CutOverOptions): Promise<CutOver> {
     const { job } = this
     const [catalog] = this.connections as [Connection, Connection, Connection]
     const begin = `SET search_path = ''; BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${2 * limits.cutoverMsMax}`
@@ -113,7 +115,7 @@ class Attempt {
     const { tables } = bucket
     job.onStep('locks')
     this.heldSince = job.clock.now()
-    const rows = tables.length === 0 ? undefined : await this.swap(bucket, compareHeld)
+    const rows = tables.length === 0 ? undefined : await this.swap(bucket, compareHeld, atOnce)
     await this.decide(catalog, bucket)
     this.checkTime()
     job.onStep('commit')
@@ -125,7 +127,7 @@ class Attempt {
   }
 
   /** Gives the number of rows that were compared. */
-  private async swap(bucket: BucketTables, compareHeld: boolean): Promise<number | undefined> {
+  private async swap(bucket: BucketTables, compareHeld: boolean, atOnce: boolean): Promise<number | undefined> {
     const { job } = this
     const { tables } = bucket
     const [, source, target] = this.connections as [Connection, Connection, Connection]
@@ -134,7 +136,8 @@ class Attempt {
     const leaves = [...tables.map(({ leaf }) => leaf), ...tables.map(({ parent }) => `ONLY ${parent}`)]
     const onSource = () => this.lock(source, [...markers(job.source.id), ...leaves])
     const onTarget = () => this.lock(target, markers(job.target.id))
-    for (const lock of job.source.id < job.target.id ? [onSource, onTarget] : [onTarget, onSource]) await lock()
+    if (atOnce) await settleAll([onSource(), onTarget()])
+    else for (const lock of job.source.id < job.target.id ? [onSource, onTarget] : [onTarget, onSource]) await lock()
     await this.untilApplied()
     job.onStep('applied')
     const rows = compareHeld ? await this.compare(tables, source, target) : undefined

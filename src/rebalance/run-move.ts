@@ -106,6 +106,7 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
   for (const { leaf } of bucket.tables) await target.query(`ANALYZE ${leaf}`)
   let compared: Compared | undefined
   let lockMs: number = limits.cutoverLockMsMin
+  let atOnce = false
   for (let pauseMs: number = limits.cutoverRetryMsMin; ; ) {
     signal.throwIfAborted()
     const { wanted, stage } = await record.claim()
@@ -121,12 +122,13 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
     job.onStep('compare')
     compared ??= await compare(job, bucket)
     if (compared === undefined) return again(job, 'the copies were found to differ')
-    const reason = await tryCutOver(job, compared, { digest: bucket.digest, compareHeld: compared.again, lockMs })
+    const reason = await tryCutOver(job, compared, { digest: bucket.digest, compareHeld: compared.again, lockMs, atOnce })
     if (reason === undefined) return false
     if (reason.copyAgain) return again(job, reason.reason)
     await clock.sleep(pauseMs)
     pauseMs = Math.min(2 * pauseMs, limits.cutoverRetryMsMax)
     lockMs = Math.min(2 * lockMs, limits.cutoverLockMsMax)
+    atOnce = !atOnce
   }
 }
 

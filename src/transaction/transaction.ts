@@ -19,6 +19,7 @@ import { query } from '../shard/query.ts'
 import { commitBranches, newTransactionId } from './commit.ts'
 import type { CommitContext } from './commit.ts'
 import { ServerBranch } from './server-branch.ts'
+import { defaultIsolation } from './default-isolation.ts'
 import type { Settings } from './settings.ts'
 import { settingsChange } from './settings.ts'
 import type { Timeout, TimeoutName, Timeouts } from '../shard/timeouts.ts'
@@ -490,11 +491,6 @@ export class Transaction {
 }
 
 const statementSavepoint = 'pgherd_statement'
-
-function defaultIsolation(settings: Settings, base: BaseModes): string {
-  const set = /(serializable|repeatable read|read committed|read uncommitted)/i.exec(settings.get('default_transaction_isolation') ?? '')
-  return set?.[1]?.toLowerCase() ?? base.isolation
-}
 
 async function rollbackOne(connection: Connection): Promise<void> {
   if (connection.isLost || (connection.txStatus === txIdle && connection.pendingExchanges === 0)) return
