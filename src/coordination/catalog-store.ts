@@ -13,6 +13,7 @@ import { adminClient } from './admin-client.ts'
 import { loadBuiltins, loadSnapshot } from './load-snapshot.ts'
 import { isBehind } from './migrate.ts'
 import { prepareDatabase } from './prepare-database.ts'
+import type { ServerList } from './server-list.ts'
 
 export const clusterDatabase = 'pgherd'
 
@@ -27,20 +28,31 @@ interface DatabaseEntry {
 export class CatalogStore {
   readonly catalog: ServerAddress
   readonly clusterId: string
-  readonly servers: readonly ShardServer[]
-  readonly shards: readonly ServerAddress[]
+  private readonly list: ServerList
   private readonly credentials: Credentials
   private readonly log: Logger
   private readonly databases = new Map<string, DatabaseEntry>()
   private builtinFacts: Builtins | undefined
 
-  constructor(catalog: ServerAddress, clusterId: string, servers: readonly ShardServer[], credentials: Credentials, log: Logger) {
+  constructor(catalog: ServerAddress, clusterId: string, list: ServerList, credentials: Credentials, log: Logger) {
     this.catalog = catalog
     this.clusterId = clusterId
-    this.servers = servers
-    this.shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
+    this.list = list
     this.credentials = credentials
     this.log = log
+  }
+
+  get servers(): readonly ShardServer[] {
+    return this.list.servers
+  }
+
+  get shards(): readonly ServerAddress[] {
+    return this.list.shards
+  }
+
+  /** Loads the snapshots at hand again: the list of servers is another. */
+  serversChanged(): void {
+    for (const database of this.knownDatabases) this.refreshBeside(database)
   }
 
   /** The snapshot at hand, if any: it may be behind. */
@@ -102,8 +114,12 @@ export class CatalogStore {
       const ask = async (sql: string) => Object.values((await client.query<Record<string, string>>({ text: sql, types: asText })).rows[0] ?? {})[0]
       this.builtinFacts ??= await loadBuiltins(ask)
       await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''`)
-      const loaded = await loadSnapshot(ask, database, this.servers, this.builtinFacts)
+      const { servers } = this
+      const loaded = await loadSnapshot(ask, database, servers, this.builtinFacts)
       await client.query('ROLLBACK')
+      // A shard was added, and buckets have moved there, since the list was read.
+      if (servers === this.servers && !ownersOf(loaded).every((shard) => this.list.has(shard))) await this.list.refresh()
+      if (servers !== this.servers) return await this.load(database, entry)
       // Answers may overtake each other: the newest stays.
       if (entry.snapshot === undefined || loaded.version >= entry.snapshot.version) entry.snapshot = loaded
       return entry.snapshot
@@ -120,12 +136,14 @@ export class CatalogStore {
     }
   }
 
+  private refreshBeside(database: string): void {
+    this.refresh(database).catch((error: Error) => this.log.warn(`snapshot of ${database}: ${error.message}`))
+  }
+
   /** The connection that reads snapshots also hears of other routers' schema changes. */
   private async connect(database: string): Promise<pg.Client> {
     const client = await adminClient(this.catalog, database, this.credentials)
-    client.on('notification', () => {
-      this.refresh(database).catch((error: Error) => this.log.warn(`snapshot of ${database}: ${error.message}`))
-    })
+    client.on('notification', () => this.refreshBeside(database))
     client.on('end', () => {
       const entry = this.databases.get(database)
       if (entry !== undefined) entry.client = undefined
@@ -134,4 +152,8 @@ export class CatalogStore {
     await client.query('LISTEN pgherd_schema')
     return client
   }
+}
+
+function ownersOf(snapshot: Snapshot): number[] {
+  return [...snapshot.groups.values()].flatMap(({ owners }) => owners)
 }

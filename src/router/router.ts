@@ -8,7 +8,7 @@ import { readCluster } from '../coordination/bootstrap.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
 import { checkServers } from '../coordination/check-servers.ts'
 import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
-import { recoverDatabases } from '../coordination/database-changes.ts'
+import { recoverDatabases, type DatabaseServers } from '../coordination/database-changes.ts'
 import { recoverIndexChanges } from '../coordination/index-changes.ts'
 import { Duty } from '../coordination/duty.ts'
 import { ClusterSettings } from '../coordination/cluster-settings.ts'
@@ -18,13 +18,16 @@ import type { LeaseStore, Locks } from '../coordination/locks.ts'
 import { migrate } from '../coordination/migrate.ts'
 import { OwnLeaseStore } from '../coordination/own-lease-store.ts'
 import { RedisLeaseStore } from '../coordination/redis-lease-store.ts'
+import { PerServer } from '../coordination/per-server.ts'
 import { ReplicaWatch } from '../coordination/replica-watch.ts'
+import { ServerList } from '../coordination/server-list.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Mover } from '../rebalance/mover.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
+import type { CommitContext } from '../transaction/commit.ts'
 import { CommitGate } from '../transaction/commit-gate.ts'
 import { DeadlockDetector } from '../transaction/deadlock-detector.ts'
 import { forgetDecisions } from '../transaction/forget-decisions.ts'
@@ -82,14 +85,18 @@ export class Router {
     })
     const { id, servers, shards } = await readCluster(catalog, credentials)
     await checkServers([catalog, ...shards], credentials, (line) => log.warn(line))
-    const store = new CatalogStore(catalog, id, servers, credentials, log)
+    const list = new ServerList({ servers, read: async () => (await readCluster(catalog, credentials)).servers, clock, log })
+    const store = new CatalogStore(catalog, id, list, credentials, log)
+    list.onChange = () => store.serversChanged()
+    const everyServer = () => [catalog, ...list.shards]
+    const transactionServers = new PerServer((server) => new SqlTransactionServer(server, credentials), () => undefined)
     const pool = new Pool(clock, credentials)
-    const commit = { clusterId: id, clock, log, inFlight: new Set<string>(), servers: [catalog, ...shards].map((server) => new SqlTransactionServer(server, credentials)) }
-    const databases = { catalog, shards, credentials, preparedPrefix: `pgherd:${id}:`, log }
+    const commit: CommitContext = { clusterId: id, clock, log, inFlight: new Set<string>(), get servers() { return transactionServers.of(everyServer()) } }
+    const databases: DatabaseServers = { catalog, get shards() { return list.shards }, credentials, preparedPrefix: `pgherd:${id}:`, log }
     const fences = new CatalogFences(catalog, credentials)
     const replicas = new ReplicaWatch({ servers: () => store.servers, credentials, clock, log, onGone: (server) => pool.closeReplica(server) })
-    const gates = [catalog, ...shards].map((server) => new SqlGateServer(server, credentials, clock))
-    const gate = new CommitGate(() => gates, clock)
+    const gates = new PerServer((server) => new SqlGateServer(server, credentials, clock), (gone) => gone.close())
+    const gate = new CommitGate(() => gates.of(everyServer()), clock)
     const clusterSettings = new ClusterSettings(catalog, credentials, clock, log)
     await clusterSettings.refresh()
     const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas, gate, clusterSettings }
@@ -105,7 +112,7 @@ export class Router {
     await Promise.all(duties.map((duty) => duty.turn()))
     const detector = new DeadlockDetector({ catalog, shards: () => store.shards, clusterId: id, credentials, transactions: services.transactions, clock, log })
     // Who recovers also clears up.
-    const moves = new ForgetMoves(shards, credentials, log)
+    const moves = new ForgetMoves(() => list.shards, credentials, log)
     const forget = async () => {
       await forgetDecisions(commit)
       await moves.run()
@@ -113,7 +120,7 @@ export class Router {
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
     const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, locks, clock, log })
-    return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => gates.forEach((one) => one.close())] })
+    return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => void gates.of([])] })
   }
 
   /** Works on moves of buckets beside serving clients. */

@@ -14,12 +14,12 @@ interface Seen {
 }
 
 export class ForgetMoves {
-  private readonly shards: readonly ServerAddress[]
+  private readonly shards: () => readonly ServerAddress[]
   private readonly credentials: Credentials
   private readonly log: Logger
   private seen = new Map<string, Seen>()
 
-  constructor(shards: readonly ServerAddress[], credentials: Credentials, log: Logger) {
+  constructor(shards: () => readonly ServerAddress[], credentials: Credentials, log: Logger) {
     this.shards = shards
     this.credentials = credentials
     this.log = log
@@ -28,7 +28,7 @@ export class ForgetMoves {
   /** One pass: what an earlier one has seen goes, if nobody can need it. */
   async run(): Promise<void> {
     const next = new Map<string, Seen>()
-    for (const shard of this.shards) {
+    for (const shard of this.shards()) {
       try {
         const names = await withAdmin(shard, 'postgres', this.credentials, async (client) => (await client.query<{ datname: string }>('SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate')).rows)
         for (const { datname } of names) await this.pass(shard, datname, next)

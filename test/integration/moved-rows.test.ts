@@ -57,7 +57,7 @@ describe('notes of moved rows', () => {
   })
 
   test('notes stay as long as a transaction is open that began before them', async () => {
-    const forget = new ForgetMoves(servers, { user: 'postgres' }, consoleLogger('quiet'))
+    const forget = new ForgetMoves(() => servers, { user: 'postgres' }, consoleLogger('quiet'))
     const old = await Promise.all(servers.map((server) => connect(server.port)))
     for (const one of old) await one.query('BEGIN; SELECT 1')
     await client.query('UPDATE item SET id = id + 100 WHERE n > 0')

@@ -1,0 +1,69 @@
+/**
+ * The shards and their servers, as the cluster's database names them. Everything in a router that goes through shards asks here each time,
+ * so that they all see a change at once. It is read again every `limits.clusterSettingsEveryMs`, and when a snapshot names a shard
+ * that is not here.
+ */
+import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
+import type { ShardServer } from '../catalog/snapshot.ts'
+import type { Logger } from '../observability/logger.ts'
+
+export interface ServerListOptions {
+  readonly servers: readonly ShardServer[]
+  /** Reads the list from the cluster's database. */
+  readonly read: () => Promise<readonly ShardServer[]>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export class ServerList {
+  servers: readonly ShardServer[] = []
+  /** Their primaries. The same object as long as nothing has changed. */
+  shards: readonly ServerAddress[] = []
+  /** Called after a change, with the new list in place. */
+  onChange: () => void = () => undefined
+  private readonly options: ServerListOptions
+  private readonly stopTimer: () => void
+  private reading: Promise<void> | undefined
+
+  constructor(options: ServerListOptions) {
+    this.options = options
+    this.take(options.servers)
+    this.stopTimer = options.clock.every(limits.clusterSettingsEveryMs, () => {
+      // A catalog that does not answer is not asked once more for each turn.
+      if (this.reading !== undefined) return
+      this.refresh().catch((error: Error) => options.log.debug(`list of servers: ${error.message}`))
+    })
+  }
+
+  /** Reads it anew, after this call. Throws when the catalog does not answer; then the list is as it was. */
+  async refresh(): Promise<void> {
+    const before = this.reading
+    const reading = (before?.catch(() => undefined) ?? Promise.resolve()).then(async () => {
+      const servers = await this.options.read()
+      if (JSON.stringify(servers) === JSON.stringify(this.servers)) return
+      this.take(servers)
+      this.onChange()
+    })
+    this.reading = reading
+    try {
+      await reading
+    } finally {
+      if (this.reading === reading) this.reading = undefined
+    }
+  }
+
+  has(shard: number): boolean {
+    return this.shards.some(({ id }) => id === shard)
+  }
+
+  close(): void {
+    this.stopTimer()
+  }
+
+  private take(servers: readonly ShardServer[]): void {
+    this.servers = servers
+    this.shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
+  }
+}
