@@ -70,7 +70,7 @@ describe.skipIf(pgBin === undefined)('pg_dump (skipped without PostgreSQL of its
     fs.rmSync(folder, { recursive: true, force: true })
   })
 
-  const choices = ['', '--schema-only', '--data-only', '--inserts', '--column-inserts', '--clean --if-exists', '--no-owner --no-acl', '--serializable-deferrable']
+  const choices = ['', '--schema-only', '--data-only', '--inserts', '--column-inserts', '--clean --if-exists', '--no-owner --no-acl']
   const ofShop = ['-t customers', '-t shop.*', '-n shop', '-T orders', '--data-only --disable-triggers -t orders']
   const wanted = [...[...choices, ...ofShop].map((words) => ['shop', words] as const), ...['', '--inserts'].map((words) => ['chinook', words] as const)]
 
@@ -79,6 +79,12 @@ describe.skipIf(pgBin === undefined)('pg_dump (skipped without PostgreSQL of its
     const [here, there] = [linesOf(await dump(cluster.port)), linesOf(await dump(plain.port))]
     expect(there.length).toBeGreaterThan(20)
     expect(here).toEqual(there)
+  })
+
+  test('a dump that asks for SERIALIZABLE is refused, since shards know nothing of each other', async () => {
+    const { code, stderr } = await run('pg_dump', cluster.port, '--serializable-deferrable', 'shop')
+    expect(code).not.toBe(0)
+    expect(stderr).toContain('a SERIALIZABLE transaction cannot span shards')
   })
 
   const ways = [
