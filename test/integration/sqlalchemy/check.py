@@ -77,7 +77,7 @@ for t in ('users','posts','post_tags'):
 out.append(i.get_enums()); out.append(i.get_sequence_names())
 m=MetaData(); m.reflect(e); out.append(sorted(m.tables))
 e2=e.execution_options(isolation_level='SERIALIZABLE')
-with e2.connect() as c: out.append(c.execute(text('select count(*) from events')).scalar())
+with e2.connect() as c: out.append(c.execute(text('select count(*) from events where id = 1')).scalar())
 with e.execution_options(isolation_level='REPEATABLE READ').begin() as c: out.append(c.execute(text('select count(*) from events e join posts p on p.id = e.id')).scalar())
 for o in out: print(o)
 Base.metadata.drop_all(e)
