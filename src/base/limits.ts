@@ -19,6 +19,9 @@ export const limits = {
   garbageMsMax: 200,
   /** Server connections per router, server, database and role. */
   poolConnectionsMax: 90,
+  /** A server connection that nobody has used for so long is closed. */
+  poolIdleMsMax: 30_000,
+  poolSweepEveryMs: 5_000,
   /** How long a session waits for a server connection. */
   poolWaitMsMax: 30_000,
   /** Rows of one shard that wait to be merged, at which the shard stops being read. */

@@ -30,10 +30,12 @@ export class Pool {
   private readonly clock: Clock
   private readonly credentials: Credentials
   private closed = false
+  private readonly stopTimer: () => void
 
   constructor(clock: Clock, credentials: Credentials) {
     this.clock = clock
     this.credentials = credentials
+    this.stopTimer = clock.every(limits.poolSweepEveryMs, () => this.closeUnused())
   }
 
   /** An idle connection if there is one at once: the hot path does without a promise. */
@@ -91,8 +93,21 @@ export class Pool {
     for (const connection of this.toReplicas) if (connection.server.host === server.host && connection.server.port === server.port) connection.close()
   }
 
+  /** Servers have room for so many connections of all databases and roles together: what nobody has used for long is closed. */
+  private closeUnused(): void {
+    const before = this.clock.now() - limits.poolIdleMsMax
+    for (const slot of this.slots.values()) {
+      // The one that was given back last is taken first, so those at the front are the longest unused.
+      for (let first = slot.idle[0]; first !== undefined && first.progressAt < before; first = slot.idle[0]) {
+        slot.idle.shift()
+        first.close()
+      }
+    }
+  }
+
   close(): void {
     this.closed = true
+    this.stopTimer()
     for (const slot of this.slots.values()) {
       for (const connection of slot.idle.splice(0)) connection.close()
     }
