@@ -100,10 +100,11 @@ class HeldLease implements Lease {
   }
 
   private lastUntil(until: number): void {
-    const { clock } = this.parts
+    const { clock, leaseMs } = this.parts
     this.stopExpiry()
     this.until = until
-    this.stopExpiry = clock.after(Math.max(0, until - clock.now()), () => this.lose('it was not renewed in time'))
+    // Never longer than a lease, also when the clock has been put back meanwhile.
+    this.stopExpiry = clock.after(Math.min(leaseMs, Math.max(0, until - clock.now())), () => this.lose('it was not renewed in time'))
   }
 
   private lose(reason: string): void {
