@@ -74,7 +74,7 @@ export class Router {
     // Who has been asleep may still be about to hear of it.
     if (world.now < process.pausedUntil + 1) return
     const since = world.now - (this.extendedAt.get(lease.token) ?? 0)
-    if (since > limits.leaseMs + 2) world.report(new Violation('a lost lock is known within a lease', `${process.name} goes on ${Math.round(since)} ms after the store was asked`))
+    if (since > limits.leaseMs + 5) world.report(new Violation('a lost lock is known within a lease', `${process.name} goes on ${Math.round(since)} ms after the store was asked`))
   }
 }
 

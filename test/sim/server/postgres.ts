@@ -85,7 +85,10 @@ export class Postgres {
   async lock(transaction: OpenTransaction, name: string, mode: LockMode, timeoutMs?: number): Promise<void> {
     const lock = this.locks.get(name) ?? new Lock()
     this.locks.set(name, lock)
+    const { life } = this
     await lock.take(transaction, mode, this.process, timeoutMs)
+    // What was let through by the last thing before a crash died with its process.
+    if (this.life !== life) await new Promise<never>(() => undefined)
     transaction.locks.push(name)
   }
 
