@@ -23,8 +23,8 @@ import { executeWorkbench } from './workbench/run-workbench.ts'
 
 /** Throws SqlError, or StaleLayout when the plan should be made again. */
 export function executePlan(plan: QueryPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
-  // What is written must not rest on rows that are old.
-  if (context.replicas !== undefined && planWrites(plan)) return executePlan(plan, args, sink, { ...context, replicas: undefined })
+  // What is written must not rest on rows that are old, and rows are locked on primaries alone.
+  if (context.replicas !== undefined && (planWrites(plan) || locksRows(plan))) return executePlan(plan, args, sink, { ...context, replicas: undefined })
   // Servers know nothing of each other's serializable transactions: one that touches two shards is refused, and is one transaction so that it is seen.
   if (!context.transaction.active && context.transaction.isolationNow === 'serializable' && (plan.kind === 'scatter' || plan.kind === 'merge')) {
     return withTransaction(context, () => execute(plan, args, sink, context))
@@ -32,6 +32,9 @@ export function executePlan(plan: QueryPlan, args: Arguments, sink: ResultSink, 
   if (readsSeveral(plan, args, context)) return atOneMoment(plan, args, context, () => execute(plan, args, sink, context))
   return execute(plan, args, sink, context)
 }
+
+/** Over several shards; a statement for one falls back by itself. */
+const locksRows = (plan: QueryPlan) => (plan.kind === 'scatter' || plan.kind === 'merge') && plan.locks
 
 function execute(plan: QueryPlan, given: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   // Only what one server answers can wait there for its next rows.

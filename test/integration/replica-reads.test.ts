@@ -58,6 +58,7 @@ describe('reads of replicas', () => {
     expect(await whereFrom(reader, 'SELECT inet_server_port() AS port FROM t WHERE id = 1').then(([port]) => replicas().includes(port ?? 0))).toBe(true)
     expect(new Set(await whereFrom(reader, 'UPDATE t SET n = 0 RETURNING inet_server_port() AS port'))).toEqual(new Set(primaries()))
     expect(primaries()).toContain((await whereFrom(reader, 'SELECT inet_server_port() AS port FROM t WHERE id = 1 FOR UPDATE'))[0])
+    expect(new Set(await whereFrom(reader, 'SELECT inet_server_port() AS port FROM t FOR UPDATE'))).toEqual(new Set(primaries()))
     await reader.query('BEGIN')
     expect(await whereFrom(reader)).toEqual(primaries())
     await reader.query('COMMIT')
