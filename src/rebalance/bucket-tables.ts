@@ -23,7 +23,7 @@ export interface BucketTables {
   readonly modulus: number
   /** By shard; see pgherd.shard_layout. */
   readonly layouts: ReadonlyMap<number, number>
-  /** Another one tells that a schema change has come in between. */
+  /** Another one tells that a schema change, or another primary, has come in between. */
   readonly digest: string
 }
 
@@ -80,6 +80,7 @@ export async function readBucketTables(job: MoveJob): Promise<BucketTables> {
   const source = await job.sessions.on(job.source)
   const tables: BucketTable[] = []
   const hash = createHash('md5')
+  for (const server of [source, await job.sessions.on(job.target)]) hash.update(`${await timelineOf(server)}\n`)
   for (const { id, layout, key, schema, name } of rows) {
     const leaf = leafName(id, job.bucket)
     const text = await factsOf(leaf, source)
@@ -89,6 +90,14 @@ export async function readBucketTables(job: MoveJob): Promise<BucketTables> {
     tables.push({ id, parent: qualified(schema, name), leaf, goneLeaf: `gone${job.id}_t${id}_b${job.bucket}`, key: quoteIdent(key), layout, facts })
   }
   return { tables, modulus: rows[0]?.modulus ?? 0, layouts: new Map(raised.map((row) => [row.shard, row.layout])), digest: hash.digest('hex') }
+}
+
+/**
+ * Another one tells that a replica has been promoted. One that had not received all that was acknowledged for the copy has lost it for good: the
+ * source would not send it again.
+ */
+async function timelineOf(client: pg.Client): Promise<string | undefined> {
+  return (await client.query<{ timeline: string }>('SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline')).rows[0]?.timeline
 }
 
 async function factsOf(leaf: string, client: pg.Client): Promise<string | undefined> {

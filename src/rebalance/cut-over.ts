@@ -111,7 +111,7 @@ class Attempt {
     if (held.length === 0) throw new Abandoned('it is not wanted any more')
     // From here on no schema changes, so this is how the tables are.
     const bucket = await readBucketTables(job)
-    if (bucket.digest !== digest) throw new Abandoned('the schema was changed', true)
+    if (bucket.digest !== digest) throw new Abandoned('the schema was changed, or a replica promoted', true)
     const { tables } = bucket
     job.onStep('locks')
     this.heldSince = job.clock.now()

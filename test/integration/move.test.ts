@@ -1,6 +1,9 @@
 /** A bucket on its way to another shard, with real servers: what comes along, and that nothing is left behind. */
+import fs from 'node:fs'
+import path from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../crash/support/until.ts'
 import type { TestCluster } from '../support/cluster.ts'
 import { startTestCluster } from '../support/cluster.ts'
 import { Moving } from './move/moving.ts'
@@ -40,4 +43,35 @@ test('a bucket moves with its rows, and nothing is left behind', async () => {
     for (const [key, value] of before.slice(0, 100)) expect(await rowsOf(`SELECT v FROM t WHERE id = ${key}`)).toEqual([[value]])
     expect(await moving.leftovers()).toEqual([])
   }
+})
+
+test('a copy is made again when the target is another server than the one that it was made on', async () => {
+  await client.query('CREATE TABLE promoted (id int PRIMARY KEY, v text)')
+  await client.query(`INSERT INTO promoted SELECT g, 'v' || g FROM generate_series(1, 1000) g`)
+  const before = await rowsOf('SELECT * FROM promoted ORDER BY id')
+  const { group, owners } = await moving.buckets('promoted')
+  const [target, bucket] = [3 - (owners[0] ?? 0), 0]
+  const steps: string[] = []
+  let isPromoted = false
+  const mover = await moving.only((step) => {
+    steps.push(step)
+    if (step === 'foreign keys' && !isPromoted) throw new Error('not before the promotion')
+  })
+  const [id = 0] = await moving.request({ group, bucket, target })
+  await mover.turn()
+  await until('the copy is there', () => steps.includes('foreign keys'))
+  const server = cluster.running.cluster.shards.find(({ primary }) => primary.port === moving.shard(target).port)?.primary
+  if (server === undefined) throw new Error('no such shard')
+  server.kill('SIGINT')
+  await until('the server has stopped', () => server.pid === undefined)
+  // What a replica is to its users when it is promoted: the same rows on another timeline.
+  fs.writeFileSync(path.join(server.dataDir, 'standby.signal'), '')
+  await server.start()
+  const promoted = await moving.on(moving.shard(target))
+  await promoted.query('SELECT pg_promote()')
+  isPromoted = true
+  await moving.untilStage(id, 'done')
+  expect(steps.filter((step) => step === 'subscription')).toHaveLength(2)
+  expect(await rowsOf('SELECT * FROM promoted ORDER BY id')).toEqual(before)
+  expect(await moving.leftovers()).toEqual([])
 })
