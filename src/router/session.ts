@@ -80,6 +80,8 @@ export class Session implements ClientSession {
   keptSnapshot: Snapshot | undefined
   schemaChanged = false
   searchPathTouched = false
+  /** Nobody could say what the last transaction has left of them: what comes next would mean the wrong tables. */
+  hasLostSettings = false
   /** Statements of a DO block run again: what the shell says of them has been told. */
   replaying = false
   private temporaryTouched = false
@@ -175,6 +177,7 @@ export class Session implements ClientSession {
         if (message === undefined || message.type === Frontend.terminate) return
         checkGarbage(message)
         if (this.isTerminated) return
+        this.checkSettings()
         this.working = true
         this.isCleaning = false
         this.beginTimers()
@@ -440,8 +443,13 @@ export class Session implements ClientSession {
     }
   }
 
+  private checkSettings(): void {
+    if (this.hasLostSettings) throw new SqlError('57P01', "terminating connection: the catalog server cannot be asked for the session's settings", { severity: 'FATAL' })
+  }
+
   /** A failed transaction takes nothing but its end. */
   checkNotFailed(statement: Statement | undefined): void {
+    this.checkSettings()
     if (statement !== undefined) this.doing.text = statement.source.text
     if (!this.transaction.failed || (statement !== undefined && runSessionStatement.allowedWhenFailed(statement))) return
     throw new SqlError('25P02', 'current transaction is aborted, commands ignored until end of transaction block')

@@ -140,8 +140,16 @@ export async function readSearchPath(session: Session): Promise<void> {
 export async function refreshSearchPath(session: Session): Promise<void> {
   if (!session.searchPathTouched) return
   session.searchPathTouched = false
+  // The transaction has ended as it has: a connection that breaks just now is no error of it.
   await readSearchPath(session)
+    .catch((error: unknown) => (isLostConnection(error) ? readSearchPath(session) : Promise.reject(error as Error)))
+    .catch((error: unknown) => {
+      if (!isLostConnection(error)) throw error
+      session.hasLostSettings = true
+    })
 }
+
+const isLostConnection = (error: unknown) => error instanceof SqlError && error.code.startsWith('08')
 
 export const runShow: Handler = async (statement, args, sink, session) => {
   const name = statement.node.VariableShowStmt?.name
