@@ -27,13 +27,13 @@ export class KeptClient {
   /** Throws what the work throws; then the connection is another one next time. */
   async ask<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
     const { server, database, credentials, answerMsMax, awayMs, clock } = this.options
-    if (clock.now() < this.awayUntil) throw new Error(`${server.name} did not answer a moment ago`)
+    if (clock.ticks() < this.awayUntil) throw new Error(`${server.name} did not answer a moment ago`)
     this.client ??= adminClient(server, database, credentials, answerMsMax)
     const { client } = this
     try {
       return await work(await client)
     } catch (error) {
-      this.awayUntil = clock.now() + awayMs
+      this.awayUntil = clock.ticks() + awayMs
       if (this.client === client) this.close()
       throw error
     }

@@ -2,7 +2,8 @@
  * Locks as leases of a store, with the catalog's fences.
  *
  * A lease is counted from before the store was asked, so it ends here no later than there. It is renewed three times in
- * its time. When no renewal has succeeded for one lease time, or the store says that the token has the name no more, it is lost.
+ * its time. When no renewal has succeeded for one lease time, or the store says that the token has the name no more, it is lost. The time is
+ * counted on a clock that nobody can put back (base/clock.ts).
  */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -30,7 +31,7 @@ export class LeasedLocks implements Locks {
   async acquire(name: string): Promise<Lease | undefined> {
     const { store, fences, holder, leaseMs, clock } = this.parts
     const token = clock.randomHex(16)
-    const askedAt = clock.now()
+    const askedAt = clock.ticks()
     if (!(await store.take(name, token, leaseMs))) return undefined
     const fence = await fences.advance(name, holder).catch(async (error: unknown) => {
       await store.drop(name, token).catch(() => undefined) // it ends by itself
@@ -80,7 +81,7 @@ class HeldLease implements Lease {
 
   async renew(): Promise<boolean> {
     const { clock, store, leaseMs } = this.parts
-    const askedAt = clock.now()
+    const askedAt = clock.ticks()
     // After a pause of the process this may run before the timer that says the same.
     if (askedAt >= this.until) this.lose('it was not renewed in time')
     if (this.lost.aborted) return false
@@ -100,11 +101,10 @@ class HeldLease implements Lease {
   }
 
   private lastUntil(until: number): void {
-    const { clock, leaseMs } = this.parts
+    const { clock } = this.parts
     this.stopExpiry()
     this.until = until
-    // Never longer than a lease, also when the clock has been put back meanwhile.
-    this.stopExpiry = clock.after(Math.min(leaseMs, Math.max(0, until - clock.now())), () => this.lose('it was not renewed in time'))
+    this.stopExpiry = clock.after(Math.max(0, until - clock.ticks()), () => this.lose('it was not renewed in time'))
   }
 
   private lose(reason: string): void {

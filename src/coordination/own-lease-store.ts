@@ -17,14 +17,14 @@ export class OwnLeaseStore implements LeaseStore {
 
   take(name: string, token: string, ms: number): Promise<boolean> {
     const isFree = this.valid(name) === undefined
-    if (isFree) this.entries.set(name, { token, until: this.clock.now() + ms })
+    if (isFree) this.entries.set(name, { token, until: this.clock.ticks() + ms })
     return Promise.resolve(isFree)
   }
 
   extend(name: string, token: string, ms: number): Promise<boolean> {
     const entry = this.valid(name)
     if (entry?.token !== token) return Promise.resolve(false)
-    entry.until = this.clock.now() + ms
+    entry.until = this.clock.ticks() + ms
     return Promise.resolve(true)
   }
 
@@ -40,6 +40,6 @@ export class OwnLeaseStore implements LeaseStore {
 
   private valid(name: string): Entry | undefined {
     const entry = this.entries.get(name)
-    return entry !== undefined && this.clock.now() < entry.until ? entry : undefined
+    return entry !== undefined && this.clock.ticks() < entry.until ? entry : undefined
   }
 }

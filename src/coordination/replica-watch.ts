@@ -71,13 +71,13 @@ export class ReplicaWatch {
    */
   async choose(shard: number, ageMsMax: number, seen: LogPosition): Promise<ReplicaChoice | undefined> {
     const { clock } = this.options
-    this.usedAt = clock.now()
+    this.usedAt = clock.ticks()
     if (this.stopTimer === undefined) {
       this.stopTimer = clock.every(limits.replicaLookEveryMs, () => void this.look())
       await this.look()
     }
     const watched = this.shards.find(({ primary }) => primary.id === shard)
-    const sample = watched?.samples.find(({ at }) => at >= clock.now() - ageMsMax)
+    const sample = watched?.samples.find(({ at }) => at >= clock.ticks() - ageMsMax)
     if (watched === undefined || sample === undefined) return undefined
     const position = sample.position > seen ? sample.position : seen
     const well = watched.replicas.filter(({ isWell, replayed }) => isWell && replayed !== undefined && replayed >= sample.position)
@@ -96,7 +96,7 @@ export class ReplicaWatch {
   /** Does not fail. */
   private look(): Promise<void> {
     const { clock } = this.options
-    if (clock.now() - this.usedAt > limits.replicaWatchIdleMs) {
+    if (clock.ticks() - this.usedAt > limits.replicaWatchIdleMs) {
       this.close()
       return Promise.resolve()
     }
@@ -109,7 +109,7 @@ export class ReplicaWatch {
     const { clock } = this.options
     await Promise.all(
       this.shards.map(async (shard) => {
-        const at = clock.now()
+        const at = clock.ticks()
         const end = await this.ask(shard.primary, 'SELECT pg_current_wal_insert_lsn()::text AS written')
         const position = end === undefined ? undefined : readPosition(String(end.written))
         const isKept = (sample: Sample) => sample.at > at - limits.replicaSampleKeepMs
@@ -121,12 +121,12 @@ export class ReplicaWatch {
 
   private async lookAt(replica: Replica): Promise<void> {
     const { clock, log, onGone } = this.options
-    const at = clock.now()
+    const at = clock.ticks()
     const answer = await this.ask(replica.address, 'SELECT pg_last_wal_replay_lsn()::text AS replayed, pg_is_in_recovery() AS follows')
     const wasWell = replica.isWell
     replica.isWell = answer?.follows === true
     replica.replayed = answer === undefined ? undefined : readPosition(String(answer.replayed))
-    replica.latencyMs = 0.8 * replica.latencyMs + 0.2 * (clock.now() - at)
+    replica.latencyMs = 0.8 * replica.latencyMs + 0.2 * (clock.ticks() - at)
     if (wasWell === replica.isWell) return
     log.info(`replica ${replica.address.name} is ${replica.isWell ? 'read from' : 'left alone'}`)
     if (!replica.isWell) onGone(replica.address)

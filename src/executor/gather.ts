@@ -45,7 +45,7 @@ export async function gatherRows(
   const cursors = needsOneMoment(reads, context) ? await openCursors(reads, args, context) : undefined
   for (const [i, fetch] of fetches.entries()) {
     const read = reads[i] as TableRead
-    const began = context.clock.now()
+    const began = context.clock.ticks()
     const own = 'query' in fetch || fetch.ofRouter === undefined ? [] : await context.routerRows(fetch.ofRouter)
     const rows = await fillByCopy(lease, read.table, read.columns, async (input) => {
       for (const row of own) sendCopyData(input, copyLine(row, 'query' in fetch ? [] : fetch.columns))
@@ -54,7 +54,7 @@ export async function gatherRows(
     if (!('query' in fetch) && fetch.primaryKey.length > 0) {
       await commandOn(lease, `ALTER TABLE pg_temp.${fetch.temporary} ADD PRIMARY KEY (${fetch.primaryKey.map(quoteIdent).join(', ')})`)
     }
-    report({ fetch, rows, milliseconds: context.clock.now() - began })
+    report({ fetch, rows, milliseconds: context.clock.ticks() - began })
     const answer = await query(lease.connection, `SELECT 'pg_temp.${fetch.temporary}'::regclass::oid::int8`)
     origins.set(Number(answer.rows[0]?.[0]), originsOf(fetch))
   }

@@ -65,7 +65,7 @@ async function hasNewNote(shard: number, markers: readonly string[], known: stri
  */
 async function wholeNotes(shards: readonly number[], markers: readonly string[], context: ExecutionContext): Promise<ReadonlyMap<number, string>> {
   const { clock } = context
-  const until = clock.now() + limits.moveCommitMsMax
+  const until = clock.ticks() + limits.moveCommitMsMax
   const look = () => settleAll(shards.map((shard) => notes(shard, markers, context)))
   for (let seen = await look(); ; seen = await look()) {
     const known = new Map(shards.map((shard, i) => [shard, seen[i] ?? ''] as const))
@@ -73,7 +73,7 @@ async function wholeNotes(shards: readonly number[], markers: readonly string[],
     const pending = await settleAll(shards.map((shard) => hasPrepared(shard, markers, context)))
     // What has ended in between would be taken for one that came later.
     if (!pending.includes(true) && (await look()).join(';') === seen.join(';')) return known
-    if (clock.now() > until) throw rowsMoved()
+    if (clock.ticks() > until) throw rowsMoved()
     await clock.sleep(limits.moveCommitEveryMs)
   }
 }

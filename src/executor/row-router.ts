@@ -138,9 +138,9 @@ export class RowRouter {
 
   private async end(input: CopyInput): Promise<StatementEnd> {
     const { onPart, clock } = this.context
-    const began = onPart === undefined ? 0 : clock.now()
+    const began = onPart === undefined ? 0 : clock.ticks()
     const end = await endCopy(input)
-    onPart?.({ server: input.connection.server.name, text: `COPY ${this.relation.name} FROM STDIN`, rows: tagCount(end), milliseconds: clock.now() - began })
+    onPart?.({ server: input.connection.server.name, text: `COPY ${this.relation.name} FROM STDIN`, rows: tagCount(end), milliseconds: clock.ticks() - began })
     return end
   }
 

@@ -94,10 +94,10 @@ export async function runOnServer(
     const shown = statement.before ?? timeoutsShown(statement.text, timeouts)
     const before = [...(setting ?? []), ...(shown === undefined ? [] : [shown])]
     const told = before.length === 0 ? lease : { ...lease, prelude: [...lease.prelude, ...before] }
-    const began = context.onPart === undefined ? 0 : context.clock.now()
+    const began = context.onPart === undefined ? 0 : context.clock.ticks()
     const end = await runStatement(lease.connection, requestFor(asked, args, told, translate, context), sink)
     if (shown !== undefined && lease.participant !== undefined) await query(lease.connection, timeoutsHidden(statement.hides ?? timeouts.keys()))
-    context.onPart?.({ server: server.name, text: statement.text, rows: rowsOf(end), milliseconds: context.clock.now() - began })
+    context.onPart?.({ server: server.name, text: statement.text, rows: rowsOf(end), milliseconds: context.clock.ticks() - began })
     if (end.kind === 'suspended') lease.participant?.portals.add(args.portal)
     return end
   }

@@ -48,14 +48,14 @@ async function compareTable(job: MoveJob, table: BucketTable): Promise<Compariso
   for (let time = 0; time < limits.compareTimesMax; time++) {
     job.signal.throwIfAborted()
     if (time > 0) await untilCaughtUp(job)
-    const began = clock.now()
+    const began = clock.ticks()
     const [source, target] = await Promise.all(
       servers.map(async (server) => {
         const { rows } = await server.query<{ part: number; rows: number; sum: string }>(text)
         return new Map(rows.map((row) => [row.part, row]))
       }),
     )
-    const ms = clock.now() - began
+    const ms = clock.ticks() - began
     const parts = new Set([...(source?.keys() ?? []), ...(target?.keys() ?? [])])
     const differ = [...parts].filter((part) => {
       const [a, b] = [source?.get(part), target?.get(part)]

@@ -87,7 +87,7 @@ class Attempt {
   }
 
   get heldUntilNow(): number {
-    return this.heldSince === undefined ? 0 : this.job.clock.now() - this.heldSince
+    return this.heldSince === undefined ? 0 : this.job.clock.ticks() - this.heldSince
   }
 
   async open(): Promise<void> {
@@ -114,7 +114,7 @@ class Attempt {
     if (bucket.digest !== digest) throw new Abandoned('the schema was changed, or a replica promoted', true)
     const { tables } = bucket
     job.onStep('locks')
-    this.heldSince = job.clock.now()
+    this.heldSince = job.clock.ticks()
     const rows = tables.length === 0 ? undefined : await this.swap(bucket, compareHeld, atOnce)
     await this.decide(catalog, bucket)
     this.checkTime()

@@ -143,12 +143,12 @@ class DatabaseMoves {
   }
 
   private mayStart(move: Move, open: readonly Move[]): boolean {
-    if (this.running.has(move.id) || this.parts.clock.now() < (this.retries.get(move.id)?.at ?? 0)) return false
+    if (this.running.has(move.id) || this.parts.clock.ticks() < (this.retries.get(move.id)?.at ?? 0)) return false
     const busy = [...this.running.values()].map((one) => one.move)
     const isFree = (server: number) => busy.filter(({ source, target }) => source === server || target === server).length < limits.movesPerServerMax
     // What was begun comes first: it holds a slot, and with it the source's log.
     const isBegun = ({ stage }: Move) => stage !== 'waiting'
-    const others = open.filter((other) => isBegun(other) && !isBegun(move) && !this.running.has(other.id) && (this.retries.get(other.id)?.at ?? 0) <= this.parts.clock.now())
+    const others = open.filter((other) => isBegun(other) && !isBegun(move) && !this.running.has(other.id) && (this.retries.get(other.id)?.at ?? 0) <= this.parts.clock.ticks())
     return isFree(move.source) && isFree(move.target) && !others.some((other) => [other.source, other.target].some((id) => id === move.source || id === move.target))
   }
 
@@ -189,11 +189,11 @@ class DatabaseMoves {
     if (this.signal.aborted) return
     const { catalog, credentials, clock, log } = this.parts
     if (error instanceof MoveTaken) {
-      this.retries.set(move.id, { at: clock.now() + limits.moverSilenceMsMax, pauseMs: limits.moveRetryMsMin })
+      this.retries.set(move.id, { at: clock.ticks() + limits.moverSilenceMsMax, pauseMs: limits.moveRetryMsMin })
       return
     }
     const pauseMs = Math.min(2 * (this.retries.get(move.id)?.pauseMs ?? limits.moveRetryMsMin / 2), limits.moveRetryMsMax)
-    this.retries.set(move.id, { at: clock.now() + pauseMs, pauseMs })
+    this.retries.set(move.id, { at: clock.ticks() + pauseMs, pauseMs })
     log.warn(`move ${move.id} of bucket ${move.bucket} to shard ${move.target}: ${error.message}`)
     await withAdmin(catalog, this.database, credentials, (client) => new MoveRecord(client, move.id, this.lease.fence).note({ error: error.message }), limits.serverAnswerMsMax).catch(
       (other: Error) => log.debug(`move ${move.id}: ${other.message}`),

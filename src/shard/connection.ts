@@ -139,7 +139,7 @@ export class Connection {
       exchange.onLost(this.lost)
       return
     }
-    if (this.head === this.queue.length) this.progressAt = this.clock.now()
+    if (this.head === this.queue.length) this.progressAt = this.clock.ticks()
     this.queue.push(exchange)
     request.write(this.writer)
     this.scheduleFlush()
@@ -268,7 +268,7 @@ export class Connection {
       return
     }
     this.txStatus = buffer[start] as number
-    this.progressAt = this.clock.now()
+    this.progressAt = this.clock.ticks()
     // The slot is emptied: what is done must not be kept alive.
     this.queue[this.head] = undefined
     this.head++

@@ -95,7 +95,7 @@ export class Pool {
 
   /** Servers have room for so many connections of all databases and roles together: what nobody has used for long is closed. */
   private closeUnused(): void {
-    const before = this.clock.now() - limits.poolIdleMsMax
+    const before = this.clock.ticks() - limits.poolIdleMsMax
     for (const slot of this.slots.values()) {
       // The one that was given back last is taken first, so those at the front are the longest unused.
       for (let first = slot.idle[0]; first !== undefined && first.progressAt < before; first = slot.idle[0]) {

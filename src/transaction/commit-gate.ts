@@ -123,7 +123,7 @@ export class CommitGate {
 
   private async holdAll(database: string): Promise<readonly GateHold[]> {
     const servers = this.serverList()
-    const until = this.clock.now() + limits.gateWaitMsMax
+    const until = this.clock.ticks() + limits.gateWaitMsMax
     for (;;) {
       const results = await Promise.allSettled(servers.map((server) => server.hold(database)))
       const holds = results.flatMap((result) => (result.status === 'fulfilled' && result.value !== undefined ? [result.value] : []))
@@ -131,7 +131,7 @@ export class CommitGate {
       await Promise.all(holds.map((hold) => hold.release()))
       const failed = results.findIndex((result) => result.status === 'rejected')
       if (failed >= 0) throw new SqlError('08006', `no moment to read all servers at: ${servers[failed]?.name ?? ''} does not answer`, { hint: "SET pgherd.read_consistency = 'shard' reads each server by itself." })
-      if (this.clock.now() > until) {
+      if (this.clock.ticks() > until) {
         throw new SqlError('55P03', 'no moment to read all servers at: commits over several of them do not end', { hint: 'Try again, or look for prepared transactions of a router that has gone.' })
       }
       // Committers waited behind this request: they go first.

@@ -115,7 +115,7 @@ async function prepareAll(others: readonly Branch[], gateHolder: Branch, part: P
 
 async function decide(decider: Branch, others: readonly Branch[], part: Part): Promise<void> {
   const { id, isAsked } = part.transaction
-  const sentAt = part.context.clock.now()
+  const sentAt = part.context.clock.ticks()
   try {
     await decider.commit({ throughGate: false, decision: { id, others: others.map((other) => other.server.id), isAsked } })
   } catch (error) {
@@ -140,7 +140,7 @@ function ofDecision({ code, fields }: SqlError): SqlError | undefined {
 async function askDecider(decider: Branch, sentAt: number, { transaction, context }: Part): Promise<Outcome | undefined> {
   const server = context.servers.find(({ id }) => id === decider.server.id)
   const answer = await repeat(context, async () => server?.settle(transaction.database, transaction.id))
-  return context.clock.now() - sentAt < limits.decisionKeepMs / 2 ? answer?.outcome : undefined
+  return context.clock.ticks() - sentAt < limits.decisionKeepMs / 2 ? answer?.outcome : undefined
 }
 
 async function rollbackAll(others: readonly Branch[], { name }: Part): Promise<void> {
@@ -173,12 +173,12 @@ async function finishOne(other: Branch, verb: FinishVerb, { name, transaction, c
 
 /** Tries until it succeeds or time is up; undefined then. */
 async function repeat<T>({ clock }: CommitContext, attempt: () => Promise<T>): Promise<T | undefined> {
-  const until = clock.now() + limits.finishMsMax
+  const until = clock.ticks() + limits.finishMsMax
   for (let pauseMs: number = limits.finishRetryMsMin; ; pauseMs = Math.min(2 * pauseMs, limits.finishRetryMsMax)) {
     try {
       return await attempt()
     } catch {
-      if (clock.now() + pauseMs > until) return undefined
+      if (clock.ticks() + pauseMs > until) return undefined
     }
     await clock.sleep(pauseMs)
   }

@@ -66,7 +66,7 @@ export class DeadlockDetector {
     const { transactions, clock } = this.options
     const suspects = [...transactions].flatMap((transaction) => Suspect.of(transaction, clock) ?? [])
     if (suspects.length === 0) return this.rest()
-    this.suspectedAt = clock.now()
+    this.suspectedAt = clock.ticks()
     const own = await this.waiters(suspects)
     const others = await this.exchange(own)
     const known = [...own.map(({ told }) => told), ...others]
@@ -136,7 +136,7 @@ export class DeadlockDetector {
 
   private async rest(): Promise<void> {
     await this.exchange([])
-    if (this.options.clock.now() - this.suspectedAt > limits.deadlockIdleMs) this.closeConnections()
+    if (this.options.clock.ticks() - this.suspectedAt > limits.deadlockIdleMs) this.closeConnections()
   }
 
   private closeConnections(): void {

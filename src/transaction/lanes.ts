@@ -59,7 +59,7 @@ export class LaneGroup {
     if (best === undefined || best.pendingExchanges >= limits.laneDepthWanted) this.lanes.grow(this)
     if (best === undefined || best.pendingExchanges === 0) return best
     if (best.pendingExchanges >= limits.laneDepthMax) return undefined
-    if (this.lanes.now() - best.progressAt > limits.laneStallMsMax) return undefined
+    if (this.lanes.ticks() - best.progressAt > limits.laneStallMsMax) return undefined
     this.lanes.watch()
     return best
   }
@@ -115,8 +115,8 @@ export class Lanes {
     this.log = log
   }
 
-  now(): number {
-    return this.clock.now()
+  ticks(): number {
+    return this.clock.ticks()
   }
 
   /** Looks after those that wait on a lane, as long as some do. */

@@ -12,7 +12,7 @@ import { processNode } from './wait-graph.ts'
 
 interface Working {
   readonly connection: Connection
-  /** Another value, and it works on something else. */
+  /** In the clock's ticks. Another value, and it works on something else. */
   readonly progressAt: number
   readonly isParticipant: boolean
   /** It gives up its wait and begins anew, again and again. */
@@ -40,7 +40,7 @@ export class Suspect {
     // Nobody waits for what reads on a replica.
     const participants = [...transaction.participants.values()].filter(({ connection }) => !isReplica(connection))
     const own = new Set(participants.map(({ connection }) => connection))
-    const isStuck = (one: Connection) => transaction.repeatedWaits.has(one) || (one.pendingExchanges > 0 && clock.now() - one.progressAt >= limits.suspectMsMin)
+    const isStuck = (one: Connection) => transaction.repeatedWaits.has(one) || (one.pendingExchanges > 0 && clock.ticks() - one.progressAt >= limits.suspectMsMin)
     this.working = [...new Set([...own, ...transaction.asks, ...transaction.inUse])]
       .filter((one) => !isReplica(one) && isStuck(one))
       .map((connection) => ({ connection, progressAt: connection.progressAt, isParticipant: own.has(connection), repeats: transaction.repeatedWaits.has(connection) }))
@@ -49,7 +49,7 @@ export class Suspect {
     this.keeping = transaction.pinned === undefined || kept.includes(transaction.pinned) ? kept : [...kept, transaction.pinned]
     // Outside of a transaction a statement stands for itself; its own server knows only its process.
     this.id = transaction.active ? transaction.id : `statement ${clock.randomHex(8)}`
-    this.begunAt = transaction.active ? transaction.begunAt : Math.max(...this.working.map(({ progressAt }) => progressAt))
+    this.begunAt = transaction.active ? transaction.begunAt : clock.now() - (clock.ticks() - Math.max(...this.working.map(({ progressAt }) => progressAt)))
   }
 
   /** Still at the very same. */

@@ -12,7 +12,7 @@ import { connect } from '../crash/support/servers.ts'
 import { until } from '../crash/support/until.ts'
 
 /** A while later: whatever is under way has been for long. */
-const later = { ...realClock, now: () => realClock.now() + 60_000 }
+const later = { ...realClock, ticks: () => realClock.ticks() + 60_000 }
 const pool = new Pool(realClock, { user: 'postgres' })
 const context = { clusterId: 'suspects', clock: realClock, log: consoleLogger('quiet'), inFlight: new Set<string>(), servers: [] }
 let holder: pg.Client
@@ -66,7 +66,7 @@ test('one that waits on a server and has a lock on another, once it has for a wh
   expect(suspect?.processes).toEqual([{ server: 2, pid }])
   expect(suspect?.waiting(new Map([[`2:${pid}`, wait]]))).toEqual({ id: transaction.id, begunAt: transaction.begunAt, waits: [{ server: 2, pid, since: '7', keeps: true }], keeps: [{ server: 1, pid: kept }] })
   expect(suspect?.waiting(new Map()), 'it does not wait for a lock').toBeUndefined()
-  expect(Suspect.of(transaction, { ...realClock, now: () => 0 }), 'it has only just begun').toBeUndefined()
+  expect(Suspect.of(transaction, { ...realClock, ticks: () => 0 }), 'it has only just begun').toBeUndefined()
 })
 
 test('none on one server alone, nor beside what it reads on a replica', async () => {

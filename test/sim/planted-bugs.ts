@@ -19,6 +19,7 @@ const gate = 'src/transaction/commit-gate.ts'
 const forget = 'src/transaction/forget-decisions.ts'
 const status = 'src/transaction/transaction-status.ts'
 const locks = 'src/coordination/leased-locks.ts'
+const clock = 'src/base/clock.ts'
 /** What SQL does in production; the contract suite holds both to the same. */
 const standIn = 'test/sim/server/transaction-server.ts'
 
@@ -85,7 +86,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'who was asleep believes that a decision taken away was never there',
     file: commit,
-    find: 'context.clock.now() - sentAt < limits.decisionKeepMs / 2 ? answer?.outcome : undefined',
+    find: 'context.clock.ticks() - sentAt < limits.decisionKeepMs / 2 ? answer?.outcome : undefined',
     replace: 'answer?.outcome',
     caughtBy: { rare: 'it takes a cut in the decision and a router that then sleeps for longer than decisions are kept: not within 10,000 runs' },
   },
@@ -156,8 +157,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a lease that is not renewed goes on',
     file: locks,
-    find: `this.stopExpiry = clock.after(Math.max(0, until - clock.now()), () => this.lose('it was not renewed in time'))`,
+    find: `this.stopExpiry = clock.after(Math.max(0, until - clock.ticks()), () => this.lose('it was not renewed in time'))`,
     replace: '',
     caughtBy: ['a lost lock is known within a lease'],
   },
+  { name: 'a lease is counted on the wall clock', file: clock, find: 'Math.floor(now + suspendedMs)', replace: 'wall()', from: 2026800, caughtBy: ['a lost lock is known within a lease'] },
 ]

@@ -65,9 +65,9 @@ async function lockAll(tables: readonly TableOnShard[], change: SchemaChange): P
 async function lockRepeatedly(tables: readonly TableOnShard[], change: SchemaChange, timeoutMs: number, setting: string): Promise<void> {
   const { clock, transaction } = change.context
   const onAll = (text: string) => settleAll(tables.map(({ shard }) => change.onShard(shard, text)))
-  const until = timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
+  const until = timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.ticks() + timeoutMs
   for (;;) {
-    const wait = Math.ceil(Math.max(1, Math.min(limits.changeLockMsMax, until - clock.now())))
+    const wait = Math.ceil(Math.max(1, Math.min(limits.changeLockMsMax, until - clock.ticks())))
     const lock = (table: string) => `SAVEPOINT pgherd_lock; SET LOCAL lock_timeout = ${wait}; LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = ${quoteLiteral(setting)}`
     const results = await Promise.allSettled(tables.map(({ shard, table }) => change.onShard(shard, lock(table))))
     const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
@@ -76,7 +76,7 @@ async function lockRepeatedly(tables: readonly TableOnShard[], change: SchemaCha
       return
     }
     const isTaken = (error: unknown) => error instanceof SqlError && error.code === lockNotAvailable
-    const failure = clock.now() >= until ? errors[0] : errors.find((error) => !isTaken(error))
+    const failure = clock.ticks() >= until ? errors[0] : errors.find((error) => !isTaken(error))
     if (failure !== undefined) throw failure
     await onAll('ROLLBACK TO pgherd_lock; RELEASE pgherd_lock')
     // Chosen while it waited for nothing: no server could tell it so.

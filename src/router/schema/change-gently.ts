@@ -13,13 +13,13 @@ const pauseFactor = 4
 /** `work` is given how long it may wait for its locks (lockBriefly), before it has done anything. */
 export async function changeGently(session: Session, work: (change: SchemaChange, waitMs: number) => Promise<StatementEnd>): Promise<StatementEnd> {
   const { clock } = session.services
-  const begun = clock.now()
+  const begun = clock.ticks()
   for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, limits.changeLockMsMax)) {
     try {
       return await changeSchema(session, (change) => work(change, waitMs))
     } catch (error) {
       if (!(error instanceof LockBusy)) throw error
-      const isOver = error.timeoutMs > 0 && clock.now() - begun >= error.timeoutMs
+      const isOver = error.timeoutMs > 0 && clock.ticks() - begun >= error.timeoutMs
       if (isOver || session.stream.isEnded) throw error.error
     }
     await clock.sleep(waitMs * pauseFactor)

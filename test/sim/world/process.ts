@@ -1,5 +1,5 @@
 /** A process of the simulation: it can be paused and killed between any two events, and its clock is its own. */
-import type { Clock } from '../../../src/base/clock.ts'
+import { type Clock, countOn } from '../../../src/base/clock.ts'
 import type { Random } from '../../support/random.ts'
 import type { Scheduler, Timer } from './scheduler.ts'
 
@@ -45,8 +45,10 @@ export class Process {
 const epochMs = 1_800_000_000_000
 
 function simulatedClock(process: Process, scheduler: Scheduler, random: Random): Clock {
+  const now = () => epochMs + Math.floor(scheduler.now) + process.clockAheadMs
   return {
-    now: () => epochMs + Math.floor(scheduler.now) + process.clockAheadMs,
+    now,
+    ticks: countOn(now, () => scheduler.now),
     sleep: (ms) => new Promise((resolve) => process.after(ms, resolve)),
     randomHex: (bytes) => random.bytes(bytes).toString('hex'),
     randomInt: (below) => random.below(below),
