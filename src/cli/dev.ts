@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import { bootstrap, catalogAddress } from '../coordination/bootstrap.ts'
 import { EmbeddedCluster } from '../embedded/embedded-cluster.ts'
+import { removeRouterFile, writeRouterFile } from '../embedded/router-file.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Router } from '../router/router.ts'
 
@@ -27,7 +28,7 @@ export interface RunningCluster {
 const credentials = { user: 'postgres' }
 
 export async function startDev(options: DevOptions): Promise<RunningCluster> {
-  const { clock, log } = options
+  const { clock, log, host, dataDir } = options
   const cluster = await EmbeddedCluster.start({ ...options, onProgress: (line) => log.info(line) })
   try {
     const catalog = catalogAddress('127.0.0.1', cluster.catalog.port)
@@ -42,13 +43,15 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
     goOn()
     await bootstrap(catalog, shards, credentials, clock)
     goOn()
-    const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host: options.host, port: options.port, clock, log })
+    const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host, port: options.port, clock, log })
     const stop = async () => {
+      removeRouterFile(dataDir)
       await router.stop()
       await cluster.stop()
     }
     if (options.signal?.aborted === true) await router.stop()
     goOn()
+    writeRouterFile(dataDir, { host, port: router.port })
     return { port: router.port, cluster, router, stop }
   } catch (error) {
     await cluster.stop()

@@ -10,6 +10,7 @@ import pg from 'pg'
 import { findBinaries } from './binaries.ts'
 import { freePort } from './free-port.ts'
 import { PostgresServer } from './postgres-server.ts'
+import { startTime } from './start-time.ts'
 import { findRedis, RedisServer } from './redis-server.ts'
 import { serverUser } from './server-user.ts'
 
@@ -153,17 +154,6 @@ function claimFolder(root: string): void {
     throw new Error(`${root} holds other files: name an empty folder with --data-dir`)
   }
   fs.writeFileSync(file, `${process.pid}\n${startTime(process.pid)}\n`)
-}
-
-/** When a process began, so that a number used again is not taken for the same process. Empty when there is none. */
-function startTime(pid: number): string {
-  try {
-    process.kill(pid, 0)
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  } catch {
-    return process.platform === 'linux' ? 'none' : String(pid)
-  }
 }
 
 async function readOrMakeLayout(root: string, options: EmbeddedOptions): Promise<Layout> {

@@ -21,6 +21,7 @@ export interface TestServer {
 
 export interface TestCluster extends TestServer {
   readonly running: RunningCluster
+  readonly dataDir: string
 }
 
 export async function startTestCluster(options: { shards: number; replicas: number; pgBin?: string | undefined }): Promise<TestCluster> {
@@ -35,7 +36,7 @@ export async function startTestCluster(options: { shards: number; replicas: numb
       clock: realClock,
       log: consoleLogger('quiet'),
     })
-    return { port: running.port, running, stop: () => running.stop().finally(() => remove(dataDir)) }
+    return { port: running.port, running, dataDir, stop: () => running.stop().finally(() => remove(dataDir)) }
   } catch (error) {
     remove(dataDir)
     throw error
