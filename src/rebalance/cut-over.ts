@@ -235,7 +235,7 @@ class Attempt {
 /** Whoever owns the table may drop its marker. */
 function nextMarker(table: BucketTable, shard: number, bucket: BucketTables): string[] {
   const { before, after } = markersOf(table, shard, bucket)
-  return [`DROP TABLE ${before}`, `CREATE TABLE ${after} ()`, `ALTER TABLE ${after} OWNER TO ${quoteIdent(table.facts.owner)}`, `GRANT SELECT ON ${after} TO PUBLIC`]
+  return [`DROP TABLE ${before}`, `CREATE TABLE ${after} ()`, `ALTER TABLE ${after} OWNER TO ${quoteIdent(table.facts.owner)}`, `GRANT SELECT, INSERT ON ${after} TO PUBLIC`]
 }
 
 export const isCutOver = (outcome: CutOver | NotCutOver): outcome is CutOver => !('reason' in outcome)

@@ -45,6 +45,21 @@ test('a bucket moves with its rows, and nothing is left behind', async () => {
   }
 })
 
+test('whoever may write a table may change keys in it after a move, too', async () => {
+  await client.query('CREATE TABLE shared (id int PRIMARY KEY, v text)')
+  await client.query('INSERT INTO shared SELECT g FROM generate_series(1, 100) g')
+  await client.query('CREATE ROLE writer LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON shared TO writer')
+  const { group, owners } = await moving.buckets('shared')
+  const [id = 0] = await moving.request({ group, bucket: 5, target: 3 - (owners[5] ?? 0) })
+  await moving.mover().turn()
+  await moving.untilStage(id, 'done')
+  const writer = new pg.Client({ host: '127.0.0.1', port: cluster.port, user: 'writer', database: 'postgres' })
+  await writer.connect()
+  await writer.query('UPDATE shared SET id = id + 1000')
+  expect(await rowsOf('SELECT count(*)::int, min(id) FROM shared')).toEqual([[100, 1001]])
+  await writer.end()
+})
+
 test('a copy is made again when the target is another server than the one that it was made on', async () => {
   await client.query('CREATE TABLE promoted (id int PRIMARY KEY, v text)')
   await client.query(`INSERT INTO promoted SELECT g, 'v' || g FROM generate_series(1, 1000) g`)
