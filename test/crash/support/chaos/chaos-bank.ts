@@ -26,6 +26,8 @@ export class ChaosBank {
   /** By port. */
   readonly acknowledged = new Map<number, number>()
   reads = 0
+  /** How many reads of the total failed, by SQLSTATE or code. */
+  readonly failedReads = new Map<string, number>()
   private readonly ports: readonly number[]
   private nextId = 1
   private isStopping = false
@@ -59,12 +61,11 @@ export class ChaosBank {
     return [...this.journal.values()].filter((told) => told === wanted).length
   }
 
-  /** What the journal and the bank do not agree in. */
-  async findings(): Promise<string[]> {
-    const client = await connect(this.ports[0] ?? 0, '')
-    const { rows: transfers } = await client.query<Transfer>('SELECT id, source, target FROM transfer')
-    const { rows: balances } = await client.query<{ id: number; balance: number }>('SELECT id, balance FROM account')
-    await client.end()
+  /** What the journal and the bank do not agree in. The shards themselves are asked, and every router must say the same. */
+  async findings(shardPorts: readonly number[]): Promise<string[]> {
+    const onShards = await Promise.all(shardPorts.map((port) => readBank(port)))
+    const transfers = onShards.flatMap((shard) => shard.transfers)
+    const balances = onShards.flatMap((shard) => shard.balances)
     const stored = new Set(transfers.map(({ id }) => id))
     const expected = new Map(Array.from({ length: accounts }, (_, i) => [i + 1, firstBalance]))
     for (const { source, target } of transfers) {
@@ -79,17 +80,28 @@ export class ChaosBank {
     }
     if (balances.length !== accounts) found.push(`${balances.length} accounts`)
     for (const { id, balance } of balances) if (balance !== expected.get(id)) found.push(`account ${id} has ${balance}, its transfers say ${expected.get(id) ?? 0}`)
+    for (const port of this.ports) {
+      const through = await readBank(port)
+      const isSame = through.transfers.length === transfers.length && through.transfers.every(({ id }) => stored.has(id))
+      if (!isSame) found.push(`the router on ${port} shows ${through.transfers.length} transfers, the shards have ${transfers.length}`)
+    }
     return found
   }
 
+  private countFailure(code: string): void {
+    this.failedReads.set(code, (this.failedReads.get(code) ?? 0) + 1)
+  }
+
   private async again(port: number, options: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
+    const isReader = options !== ''
     let client: pg.Client | undefined
     while (!this.isStopping) {
       try {
         client ??= await connect(port, options)
         await work(client)
-      } catch {
+      } catch (error) {
         // Whatever went wrong, a client comes again with a new connection.
+        if (isReader) this.countFailure((error as pg.DatabaseError).code ?? (error as Error).message)
         void client?.end().catch(() => undefined)
         client = undefined
         await new Promise((resolve) => setTimeout(resolve, 50))
@@ -131,6 +143,14 @@ export class ChaosBank {
 /** An error of a server says that nothing was committed, unless it says that it does not know, or that the session is ended. */
 function leavesDoubt({ code }: pg.DatabaseError): boolean {
   return code === undefined || !/^[0-9A-Z]{5}$/.test(code) || code === '08007' || code.startsWith('57P')
+}
+
+async function readBank(port: number): Promise<{ transfers: Transfer[]; balances: { id: number; balance: number }[] }> {
+  const client = await connect(port, '')
+  const { rows: transfers } = await client.query<Transfer>('SELECT id, source, target FROM transfer')
+  const { rows: balances } = await client.query<{ id: number; balance: number }>('SELECT id, balance FROM account')
+  await client.end()
+  return { transfers, balances }
 }
 
 async function connect(port: number, options: string): Promise<pg.Client> {

@@ -22,11 +22,13 @@ export class ChaosCluster {
   readonly servers: readonly Server[]
   readonly routerPorts: readonly number[]
   readonly parts: readonly Part[]
+  readonly routers: readonly Part[]
   readonly redis: Part | undefined
   private readonly dataDir: string
   private readonly cluster: EmbeddedCluster
   private readonly restarted = new Map<number, PostgresServer>()
-  private readonly routers = new Map<number, DevProcess>()
+  private readonly running = new Map<number, DevProcess>()
+  private readonly started: DevProcess[] = []
 
   private constructor(dataDir: string, cluster: EmbeddedCluster, routerPorts: readonly number[]) {
     this.dataDir = dataDir
@@ -34,7 +36,8 @@ export class ChaosCluster {
     this.servers = readServers(dataDir)
     this.routerPorts = routerPorts
     this.redis = this.redisPart()
-    this.parts = [...this.servers.map((server) => this.serverPart(server)), ...routerPorts.map((port) => this.routerPart(port)), ...(this.redis === undefined ? [] : [this.redis])]
+    this.routers = routerPorts.map((port) => this.routerPart(port))
+    this.parts = [...this.servers.map((server) => this.serverPart(server)), ...this.routers, ...(this.redis === undefined ? [] : [this.redis])]
   }
 
   static async start(shards: number, routers: number): Promise<ChaosCluster> {
@@ -58,9 +61,14 @@ export class ChaosCluster {
     return this.cluster.redis?.url
   }
 
+  /** The log of each router that ever ran, the earliest first. */
+  get routersSaid(): string {
+    return this.started.map((router) => router.progress).join('-- the next router\n')
+  }
+
   async stop(): Promise<void> {
     for (const part of this.parts) for (const pid of part.pids()) send(pid, 'SIGCONT')
-    await Promise.all([...this.routers.values()].map((router) => router.interrupt().catch(() => router.kill('SIGKILL'))))
+    await Promise.all([...this.running.values()].map((router) => router.interrupt().catch(() => router.kill('SIGKILL'))))
     await Promise.all([...this.restarted.values()].map((server) => server.stop()))
     await this.cluster.stop()
     killAtOnce(processesIn(this.dataDir))
@@ -79,7 +87,7 @@ export class ChaosCluster {
   }
 
   private routerPart(port: number): Part {
-    const router = () => this.routers.get(port)
+    const router = () => this.running.get(port)
     return {
       name: `router on ${port}`,
       pids: () => [router()].flatMap((one) => (one === undefined || one.hasEnded ? [] : [one.pid])),
@@ -102,7 +110,8 @@ export class ChaosCluster {
     const args = ['router', '--catalog', `postgres://postgres@127.0.0.1:${this.cluster.catalog.port}`, '--port', String(port), ...redis]
     for (let tries = 1; ; tries++) {
       const router = new DevProcess(args)
-      this.routers.set(port, router)
+      this.running.set(port, router)
+      this.started.push(router)
       try {
         await router.ready()
         return

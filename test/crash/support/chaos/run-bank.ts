@@ -1,17 +1,22 @@
-/** The bank under chaos from its start to its last check. */
-import { Redis } from 'ioredis'
+/**
+ * The bank under chaos from its start to its last check.
+ *
+ * First Redis alone is away, if that is wanted; then everything is killed and stopped at random; then there are no faults and transfers go on;
+ * last, a router is killed while its clients commit, and nobody comes again: nothing may be left prepared on any server.
+ */
 import { seeded } from '../../../support/random.ts'
 import { killAtOnce } from '../processes.ts'
-import { preparedNames } from '../servers.ts'
 import { until } from '../until.ts'
 import { ChaosBank } from './chaos-bank.ts'
 import { ChaosCluster } from './chaos-cluster.ts'
 import { runChaos } from './chaos.ts'
+import { finishedSince, noneOlder } from './prepared.ts'
+import { withoutRedis } from './redis-outage.ts'
 
 export interface BankRun {
   readonly ms: number
   readonly seed: number
-  /** How long Redis is away while nothing else fails; it comes back with nothing in it. */
+  /** How long Redis is away while nothing else fails; 0 for not at all. */
   readonly redisAwayMs: number
   /** After the last fault nothing is prepared any more by then. */
   readonly preparedMsMax: number
@@ -22,33 +27,37 @@ export interface BankReport {
   readonly findings: readonly string[]
   readonly faults: number
   readonly acknowledged: number
+  readonly refused: number
   readonly unknown: number
   readonly reads: number
+  readonly failedReads: ReadonlyMap<string, number>
 }
 
 export async function runBank({ ms, seed, redisAwayMs, preparedMsMax, log }: BankRun): Promise<BankReport> {
   const cluster = await ChaosCluster.start(4, 2)
+  const { servers } = cluster
   const bank = new ChaosBank(cluster.routerPorts)
+  const goesOn = () => untilGoingOn(bank, cluster.routerPorts)
+  const findings: string[] = []
   try {
     await bank.open()
     bank.start(4)
-    await goesOn(bank, cluster)
-    if (cluster.redis !== undefined) await withoutRedis(cluster, bank, redisAwayMs, log)
-    const faults = await runChaos({ cluster, random: seeded(seed), log }, ms)
-    // With transfers still going on there is always something prepared: none of the old ones may be.
-    const old = await preparedNames(cluster.servers)
-    await until(
-      'what was prepared at the last fault is finished',
-      async () => {
-        const now = await preparedNames(cluster.servers)
-        return !old.some((name) => now.includes(name))
-      },
-      preparedMsMax,
-    )
-    await goesOn(bank, cluster)
-    await bank.stop()
-    await until('nothing is prepared', async () => (await preparedNames(cluster.servers)).length === 0, preparedMsMax)
-    return { findings: await bank.findings(), faults, acknowledged: bank.told('acknowledged'), unknown: bank.told('unknown'), reads: bank.reads }
+    await goesOn()
+    if (redisAwayMs > 0) findings.push(...(await withoutRedis({ cluster, bank, awayMs: redisAwayMs, preparedMsMax, goesOn, log })))
+    const faults = ms === 0 ? 0 : await runChaos({ cluster, random: seeded(seed), log }, ms)
+    const last = await finishedSince(servers, performance.now(), preparedMsMax, true)
+    log(`the faults are over: what was prepared then was finished after ${Math.round(last.ms)} ms`)
+    findings.push(...last.findings, ...(await noneOlder(servers, preparedMsMax, goesOn())))
+    const [router] = cluster.routers
+    killAtOnce(router?.pids() ?? [])
+    const killedAt = performance.now()
+    const [left] = await Promise.all([finishedSince(servers, killedAt, preparedMsMax, false), bank.stop()])
+    log(`a router was killed at the end of the load: nothing was prepared after ${Math.round(left.ms)} ms`)
+    await router?.startAgain()
+    findings.push(...left.findings, ...(await bank.findings(servers.slice(1).map(({ port }) => port))))
+    if (findings.length > 0) log(`what the routers said:\n${cluster.routersSaid}`)
+    const told = { acknowledged: bank.told('acknowledged'), refused: bank.told('refused'), unknown: bank.told('unknown') }
+    return { findings, faults, ...told, reads: bank.reads, failedReads: bank.failedReads }
   } finally {
     await bank.stop()
     await cluster.stop()
@@ -56,22 +65,7 @@ export async function runBank({ ms, seed, redisAwayMs, preparedMsMax, log }: Ban
 }
 
 /** Transfers are acknowledged through each router. */
-async function goesOn(bank: ChaosBank, { routerPorts }: ChaosCluster): Promise<void> {
+async function untilGoingOn(bank: ChaosBank, ports: readonly number[]): Promise<void> {
   const before = new Map(bank.acknowledged)
-  await until('transfers go on through every router', () => routerPorts.every((port) => (bank.acknowledged.get(port) ?? 0) > (before.get(port) ?? 0) + 20), 90_000)
-}
-
-async function withoutRedis(cluster: ChaosCluster, bank: ChaosBank, awayMs: number, log: (line: string) => void): Promise<void> {
-  const { redis, redisUrl = '' } = cluster
-  log(`Redis is away for ${awayMs} ms`)
-  killAtOnce(redis?.pids() ?? [])
-  const end = performance.now() + awayMs
-  do await goesOn(bank, cluster)
-  while (performance.now() < end)
-  await redis?.startAgain()
-  await goesOn(bank, cluster)
-  const client = new Redis(redisUrl)
-  await client.flushall()
-  client.disconnect()
-  await goesOn(bank, cluster)
+  await until('transfers go on through every router', () => ports.every((port) => (bank.acknowledged.get(port) ?? 0) > (before.get(port) ?? 0) + 20), 90_000)
 }
