@@ -2,9 +2,11 @@
 import type pg from 'pg'
 import { settleAll } from '../base/settle-all.ts'
 import { limits } from '../base/limits.ts'
-import { quoteLiteral } from '../base/quote.ts'
-import { boundCheck } from './copy-bucket.ts'
+import { qualified, quoteLiteral } from '../base/quote.ts'
+import { leafName } from '../catalog/snapshot.ts'
+import { boundCheck, goneCheck } from './copy-bucket.ts'
 import type { MoveJob } from './move-job.ts'
+import { readUnit } from './single-tables.ts'
 import { whenFree } from './when-free.ts'
 
 /** The copy was not cut over: the source has its leaves, the target loses its own. */
@@ -101,30 +103,43 @@ async function untilEmpty(job: MoveJob, ask: () => Promise<readonly string[]>): 
   }
 }
 
-/** The bucket's leaves on a server, by their usual names. */
+/** What moves, on a server that has it by its usual names. */
 async function leavesOf(job: MoveJob, client: pg.Client, condition = 'true'): Promise<string[]> {
   const catalog = await job.sessions.on(job.catalog)
-  const { rows: tables } = await catalog.query<{ id: number }>('SELECT id FROM pgherd.placement WHERE group_id = $1', [job.group])
   const { rows } = await client.query<{ leaf: string }>(
-    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relname = ANY ($1) AND ${condition}`,
-    [tables.map(({ id }) => `t${id}_b${job.bucket}`)],
+    `SELECT format('%I.%I', n.nspname, c.relname) AS leaf FROM unnest($1::text[]) name JOIN pg_class c ON c.oid = to_regclass(name) JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND ${condition}`,
+    [await namesOf(job.moved, catalog)],
   )
   return rows.map(({ leaf }) => leaf)
+}
+
+async function namesOf(moved: MoveJob['moved'], catalog: pg.Client): Promise<string[]> {
+  if (moved.kind === 'table') return (await readUnit(catalog, moved.table)).map(({ schema, name }) => qualified(schema, name))
+  const { rows } = await catalog.query<{ id: number }>('SELECT id FROM pgherd.placement WHERE group_id = $1', [moved.group])
+  return rows.map(({ id }) => leafName(id, moved.bucket))
 }
 
 /** What the move has made and not attached, of tables that are no more too: their CHECK carries its number. */
-async function copiesOf({ id }: MoveJob, target: pg.Client): Promise<string[]> {
-  const { rows } = await target.query<{ leaf: string }>(
-    `SELECT format('pgherd_data.%I', c.relname) AS leaf FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE k.conname = $1 AND NOT c.relispartition`,
-    [boundCheck(id)],
+function copiesOf({ id }: MoveJob, target: pg.Client): Promise<string[]> {
+  return checkedBy(boundCheck(id), target)
+}
+
+async function goneLeavesOf({ id, moved }: MoveJob, source: pg.Client): Promise<string[]> {
+  if (moved.kind === 'table') return checkedBy(goneCheck(id), source)
+  const { rows } = await source.query<{ leaf: string }>(
+    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND starts_with(relname, $1)`,
+    [`gone${id}_`],
   )
   return rows.map(({ leaf }) => leaf)
 }
 
-async function goneLeavesOf({ id }: MoveJob, source: pg.Client): Promise<string[]> {
-  const { rows } = await source.query<{ leaf: string }>(
-    `SELECT format('pgherd_data.%I', relname) AS leaf FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND starts_with(relname, $1)`,
-    [`gone${id}_`],
+/** Partitions go with their parents. */
+async function checkedBy(name: string, client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ leaf: string }>(
+    `SELECT format('%I.%I', n.nspname, c.relname) AS leaf FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.conname = $1 AND k.contype = 'c' AND NOT c.relispartition`,
+    [name],
   )
   return rows.map(({ leaf }) => leaf)
 }

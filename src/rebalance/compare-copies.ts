@@ -31,7 +31,7 @@ export interface Comparison {
 export async function compareCopies(job: MoveJob, tables: readonly BucketTable[]): Promise<Comparison | undefined> {
   let rows = 0
   let ms = 0
-  for (const table of tables) {
+  for (const table of tables.filter(({ hasRows }) => hasRows)) {
     const compared = await compareTable(job, table)
     if (compared === undefined) return undefined
     rows += compared.rows

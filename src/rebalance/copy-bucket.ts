@@ -6,13 +6,17 @@
  */
 import type pg from 'pg'
 import { limits } from '../base/limits.ts'
-import { quoteIdent, quoteLiteral } from '../base/quote.ts'
+import { qualified, quoteIdent, quoteLiteral } from '../base/quote.ts'
 import type { BucketTable, BucketTables } from './bucket-tables.ts'
-import type { MoveJob } from './move-job.ts'
+import type { MovedTable, MoveJob } from './move-job.ts'
+import { readMovableUnit } from './single-tables.ts'
 import { whenFree } from './when-free.ts'
 
 /** Tells whose copy a leaf is, as long as it is not attached. */
 export const boundCheck = (id: number) => `pgherd_move_${id}`
+
+/** Tells of a single table that it has moved on, and is to be dropped. */
+export const goneCheck = (id: number) => `pgherd_gone_${id}`
 
 /**
  * LIKE the parent, and what that leaves out: owner and grants. The CHECK repeats the bound, so that attaching scans nothing and no row
@@ -20,9 +24,11 @@ export const boundCheck = (id: number) => `pgherd_move_${id}`
  */
 export async function makeLeaves(job: MoveJob, { tables, modulus }: BucketTables): Promise<void> {
   const target = await job.sessions.on(job.target)
+  if (job.moved.kind === 'table') return makeSingles(job, job.moved, target)
+  const { bucket } = job.moved
   for (const { parent, leaf, key, facts } of tables) {
-    const { rows } = await target.query<{ oid: string }>(`SELECT ${quoteLiteral(parent)}::regclass::oid::text AS oid`)
-    const bound = `satisfies_hash_partition(${quoteLiteral(rows[0]?.oid ?? '')}::oid, ${modulus}, ${job.bucket}, ${key})`
+    const { rows } = await target.query<{ oid: string }>(`SELECT ${quoteLiteral(parent ?? '')}::regclass::oid::text AS oid`)
+    const bound = `satisfies_hash_partition(${quoteLiteral(rows[0]?.oid ?? '')}::oid, ${modulus}, ${bucket}, ${key})`
     const owner = `ALTER TABLE ${leaf} OWNER TO ${quoteIdent(facts.owner)}`
     const statements = [
       `CREATE TABLE ${leaf} (LIKE ${parent} INCLUDING ALL EXCLUDING STATISTICS, CONSTRAINT ${boundCheck(job.id)} CHECK (${bound}))`,
@@ -33,14 +39,26 @@ export async function makeLeaves(job: MoveJob, { tables, modulus }: BucketTables
   }
 }
 
+const asText = { getTypeParser: () => (text: string) => text }
+
+/** Under the names that their users know: nobody asks this shard for them yet. Their triggers stay silent for what replication brings. */
+async function makeSingles(job: MoveJob, { table }: MovedTable, target: pg.Client): Promise<void> {
+  const catalog = await job.sessions.on(job.catalog)
+  const unit = await readMovableUnit(catalog, table, job.source.id)
+  const ask = async (sql: string) => (await catalog.query<[string | null]>({ text: sql, rowMode: 'array', types: asText })).rows[0]?.[0] ?? undefined
+  const statements = await job.singleCopy(unit, ask)
+  const checks = unit.filter(({ isPartition }) => !isPartition).map(({ schema, name }) => `ALTER TABLE ${qualified(schema, name)} ADD CONSTRAINT ${boundCheck(job.id)} CHECK (true)`)
+  await target.query([...statements, ...checks].join('; '))
+}
+
 /** What can find no row by a key gets all columns for one, before the publication is there: its writers would fail. */
 export async function publish(job: MoveJob, { tables }: BucketTables): Promise<void> {
   const source = await job.sessions.on(job.source)
-  for (const { leaf, facts } of tables) {
-    if (!facts.hasIdentity) await whenFree(job, () => source.query(`ALTER TABLE ${leaf} REPLICA IDENTITY FULL`))
+  for (const { leaf, hasRows, facts } of tables) {
+    if (hasRows && !facts.hasIdentity) await whenFree(job, () => source.query(`ALTER TABLE ${leaf} REPLICA IDENTITY FULL`))
   }
   job.onStep('publication')
-  const list = tables.map(({ leaf }) => leaf).join(', ')
+  const list = tables.flatMap(({ leaf, hasRows }) => (hasRows ? [leaf] : [])).join(', ')
   await whenFree(job, () => source.query(`CREATE PUBLICATION ${job.name} FOR TABLE ${list} WITH (publish = 'insert, update, delete, truncate')`))
   job.onStep('slot')
   // It waits for all transactions that are open, prepared ones too; nobody waits for it.

@@ -18,11 +18,11 @@ import type { QueryResult } from '../shard/query.ts'
 import { query } from '../shard/query.ts'
 import { commitBranches, newTransactionId } from '../transaction/commit.ts'
 import { ServerBranch } from '../transaction/server-branch.ts'
-import type { BucketTable, BucketTables } from './bucket-tables.ts'
-import { gone, markersOf, nextLayout, readBucketTables } from './bucket-tables.ts'
+import type { BucketTable, BucketTables, Markers } from './bucket-tables.ts'
+import { markersOf, nextLayout, readBucketTables } from './bucket-tables.ts'
 import { wholeSum } from './compare-copies.ts'
-import { boundCheck, referencedTriggers } from './copy-bucket.ts'
-import type { MoveJob } from './move-job.ts'
+import { boundCheck, goneCheck, referencedTriggers } from './copy-bucket.ts'
+import type { MovedBucket, MoveJob } from './move-job.ts'
 import { MoveTaken } from './move-record.ts'
 
 /** Nothing has changed; it may be tried again, after another copy if the tables are not as they were. */
@@ -132,59 +132,82 @@ class Attempt {
     const { tables } = bucket
     const [, source, target] = this.connections as [Connection, Connection, Connection]
     // In the order of those that statements take: one shard after the other, a marker and then its table, a leaf and then its parent.
-    const markers = (shard: number) => tables.map((table) => markersOf(table, shard, bucket).before)
-    const leaves = [...tables.map(({ leaf }) => leaf), ...tables.map(({ parent }) => `ONLY ${parent}`)]
-    const onSource = () => this.lock(source, [...markers(job.source.id), ...leaves])
-    const onTarget = () => this.lock(target, markers(job.target.id))
+    const markers = (shard: ServerAddress) => tables.flatMap((table) => markersOf(table, shard, bucket, job).before ?? [])
+    const leaves = [...tables.map(({ leaf }) => leaf), ...tables.flatMap(({ parent }) => (parent === undefined ? [] : [`ONLY ${parent}`]))]
+    const onSource = () => this.lock(source, [...markers(job.source), ...leaves])
+    const onTarget = () => this.lock(target, markers(job.target))
     if (atOnce) await settleAll([onSource(), onTarget()])
     else for (const lock of job.source.id < job.target.id ? [onSource, onTarget] : [onTarget, onSource]) await lock()
     await this.untilApplied()
     job.onStep('applied')
     const rows = compareHeld ? await this.compare(tables, source, target) : undefined
-    const next = (shard: ServerAddress) => tables.flatMap((table) => nextMarker(table, shard.id, bucket))
+    const next = (shard: ServerAddress) => tables.flatMap((table) => nextMarker(table, markersOf(table, shard, bucket, job)))
     await settleAll([this.leave(bucket, source, next(job.source)), this.arrive(bucket, target, next(job.target))])
     return rows
   }
 
   private async lock(connection: Connection, tables: readonly string[]): Promise<void> {
-    await this.on(connection, `LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`)
+    if (tables.length > 0) await this.on(connection, `LOCK TABLE ${tables.join(', ')} IN ACCESS EXCLUSIVE MODE`)
   }
 
   /** The source's leaves are no partitions any more, and nobody finds them. */
   private async leave({ tables }: BucketTables, source: Connection, markers: readonly string[]): Promise<void> {
-    const statements = tables.flatMap(({ parent, leaf, goneLeaf }) => [`ALTER TABLE ${parent} DETACH PARTITION ${leaf}`, `ALTER TABLE ${leaf} RENAME TO ${goneLeaf}`])
+    const statements = tables.flatMap(({ parent, leaf, goneName }) => [
+      ...(parent === undefined ? [] : [`ALTER TABLE ${parent} DETACH PARTITION ${leaf}`]),
+      `ALTER TABLE ${leaf} RENAME TO ${goneName}`,
+    ])
+    for (const { parent, isPartition, gone } of tables) {
+      if (parent === undefined && !isPartition) statements.push(`ALTER TABLE ${gone} ADD CONSTRAINT ${goneCheck(this.job.id)} CHECK (true) NOT VALID`)
+    }
     await this.on(source, [...statements, ...markers].join('; '))
     // They are to be in nobody's way until they are dropped.
+    await this.setReferencedTriggers(source, tables, ({ gone }) => gone, 'DISABLE')
+  }
+
+  private async arrive({ tables, modulus }: BucketTables, target: Connection, markers: readonly string[]): Promise<void> {
+    const { id, moved } = this.job
+    const statements = tables.flatMap(({ parent, leaf, isPartition }) => [
+      ...(parent === undefined || moved.kind !== 'bucket' ? [] : [`ALTER TABLE ${parent} ATTACH PARTITION ${leaf} FOR VALUES WITH (MODULUS ${modulus}, REMAINDER ${moved.bucket})`]),
+      ...(parent === undefined && isPartition ? [] : [`ALTER TABLE ${leaf} DROP CONSTRAINT ${boundCheck(id)}`]),
+    ])
+    await this.on(target, [...statements, ...markers].join('; '))
+    if (moved.kind === 'table') await this.setReferencedTriggers(target, tables, ({ leaf }) => leaf, 'ENABLE')
+  }
+
+  private async setReferencedTriggers(server: Connection, tables: readonly BucketTable[], nameOf: (table: BucketTable) => string, state: 'ENABLE' | 'DISABLE'): Promise<void> {
     for (const table of tables) {
       for (const { name, referenced, isBetweenLeaves } of table.facts.foreignKeys) {
         if (isBetweenLeaves) continue
-        const { rows } = await this.on(source, referencedTriggers(gone(table), name))
-        for (const [trigger] of rows) await this.on(source, `ALTER TABLE ${referenced} DISABLE TRIGGER ${trigger}`)
+        const { rows } = await this.on(server, referencedTriggers(nameOf(table), name))
+        for (const [trigger] of rows) await this.on(server, `ALTER TABLE ${referenced} ${state} TRIGGER ${trigger}`)
       }
     }
   }
 
-  private async arrive({ tables, modulus }: BucketTables, target: Connection, markers: readonly string[]): Promise<void> {
-    const { id, bucket } = this.job
-    const statements = tables.flatMap(({ parent, leaf }) => [
-      `ALTER TABLE ${parent} ATTACH PARTITION ${leaf} FOR VALUES WITH (MODULUS ${modulus}, REMAINDER ${bucket})`,
-      `ALTER TABLE ${leaf} DROP CONSTRAINT ${boundCheck(id)}`,
-    ])
-    await this.on(target, [...statements, ...markers].join('; '))
-  }
-
-  private async decide(catalog: Connection, { layouts }: BucketTables): Promise<void> {
-    const { id, group, bucket, source, target, record } = this.job
-    const owner = `UPDATE pgherd.bucket SET shard_id = ${target.id} WHERE group_id = ${group} AND bucket = ${bucket} AND shard_id = ${source.id} RETURNING 1`
-    const { rows: moved } = await this.on(catalog, owner)
-    if (moved.length !== 1) throw new Abandoned(`shard ${source.id} does not have bucket ${bucket} any more`)
-    for (const shard of [source.id, target.id]) {
-      await this.on(catalog, `INSERT INTO pgherd.shard_layout VALUES (${group}, ${shard}, ${nextLayout(shard, layouts)}) ON CONFLICT (group_id, shard_id) DO UPDATE SET layout = excluded.layout`)
-    }
+  private async decide(catalog: Connection, bucket: BucketTables): Promise<void> {
+    const { id, moved, record } = this.job
+    await (moved.kind === 'bucket' ? this.giveBucket(catalog, moved, bucket) : this.giveTables(catalog, bucket))
     const cleaning = `UPDATE pgherd.move SET stage = 'cleaning', changed_at = clock_timestamp(), error = NULL, lag_bytes = 0 WHERE id = ${id} AND fence = ${record.fence} RETURNING 1`
     const { rows: mine } = await this.on(catalog, cleaning)
     if (mine.length !== 1) throw new MoveTaken(id)
     await this.on(catalog, 'NOTIFY pgherd_schema')
+  }
+
+  private async giveBucket(catalog: Connection, { group, bucket }: MovedBucket, { layouts }: BucketTables): Promise<void> {
+    const { source, target } = this.job
+    const owner = `UPDATE pgherd.bucket SET shard_id = ${target.id} WHERE group_id = ${group} AND bucket = ${bucket} AND shard_id = ${source.id} RETURNING 1`
+    const { rows } = await this.on(catalog, owner)
+    if (rows.length !== 1) throw new Abandoned(`shard ${source.id} does not have bucket ${bucket} any more`)
+    for (const shard of [source.id, target.id]) {
+      await this.on(catalog, `INSERT INTO pgherd.shard_layout VALUES (${group}, ${shard}, ${nextLayout(shard, layouts)}) ON CONFLICT (group_id, shard_id) DO UPDATE SET layout = excluded.layout`)
+    }
+  }
+
+  private async giveTables(catalog: Connection, { tables }: BucketTables): Promise<void> {
+    const { source, target } = this.job
+    const ids = tables.map((table) => table.id).join(', ')
+    const { rows } = await this.on(catalog, `UPDATE pgherd.placement SET shard_id = ${target.id}, layout = layout + 1 WHERE id IN (${ids}) AND kind = 'single' AND shard_id = ${source.id} RETURNING 1`)
+    if (rows.length !== tables.length) throw new Abandoned(`shard ${source.id} does not have the tables any more`)
   }
 
   /** All that was written to the leaves is on the target, and visible there. */
@@ -203,9 +226,10 @@ class Attempt {
   }
 
   private async compare(tables: readonly BucketTable[], source: Connection, target: Connection): Promise<number> {
-    const text = tables.map((table) => `SELECT * FROM (${wholeSum(table)}) s`).join(' UNION ALL ')
+    const filled = tables.filter(({ hasRows }) => hasRows)
+    const text = filled.map((table) => `SELECT * FROM (${wholeSum(table)}) s`).join(' UNION ALL ')
     const [here, there] = await Promise.all([this.on(source, text), this.on(target, text)])
-    for (const [i, table] of tables.entries()) {
+    for (const [i, table] of filled.entries()) {
       const [a, b] = [here.rows[i], there.rows[i]]
       if (a?.[0] !== b?.[0] || a?.[1] !== b?.[1]) throw new Abandoned(`the copy of ${table.leaf} has ${b?.[0]} rows with checksum ${b?.[1]}, not ${a?.[0]} with ${a?.[1]}`, true)
     }
@@ -233,9 +257,9 @@ class Attempt {
 }
 
 /** Whoever owns the table may drop its marker. */
-function nextMarker(table: BucketTable, shard: number, bucket: BucketTables): string[] {
-  const { before, after } = markersOf(table, shard, bucket)
-  return [`DROP TABLE ${before}`, `CREATE TABLE ${after} ()`, `ALTER TABLE ${after} OWNER TO ${quoteIdent(table.facts.owner)}`, `GRANT SELECT, INSERT ON ${after} TO PUBLIC`]
+function nextMarker({ facts }: BucketTable, { before, after }: Markers): string[] {
+  const make = (marker: string) => [`CREATE TABLE ${marker} ()`, `ALTER TABLE ${marker} OWNER TO ${quoteIdent(facts.owner)}`, `GRANT SELECT, INSERT ON ${marker} TO PUBLIC`]
+  return [...(before === undefined ? [] : [`DROP TABLE ${before}`]), ...(after === undefined ? [] : make(after))]
 }
 
 export const isCutOver = (outcome: CutOver | NotCutOver): outcome is CutOver => !('reason' in outcome)

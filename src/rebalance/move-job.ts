@@ -4,12 +4,24 @@ import type { Logger } from '../observability/logger.ts'
 import type { CommitContext } from '../transaction/commit.ts'
 import type { MoveRecord } from './move-record.ts'
 import type { MoveSessions } from './move-sessions.ts'
+import type { SingleCopyStatements } from './single-tables.ts'
+
+export interface MovedBucket {
+  readonly kind: 'bucket'
+  readonly group: number
+  readonly bucket: number
+}
+
+export interface MovedTable {
+  readonly kind: 'table'
+  /** Its number in pgherd.placement. */
+  readonly table: number
+}
 
 /** One move, as one mover works on it. */
 export interface MoveJob {
   readonly id: number
-  readonly group: number
-  readonly bucket: number
+  readonly moved: MovedBucket | MovedTable
   readonly database: string
   readonly catalog: ServerAddress
   readonly source: ServerAddress
@@ -20,6 +32,7 @@ export interface MoveJob {
   readonly record: MoveRecord
   readonly credentials: Credentials
   readonly commit: CommitContext
+  readonly singleCopy: SingleCopyStatements
   readonly clock: Clock
   readonly log: Logger
   /** Aborted when the mover has lost its lock, or stops. */

@@ -2,16 +2,16 @@
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
-import type { Move, MoveRequest, MoveWish } from './move.ts'
+import type { Move, MoveRequest, MoveWish, TableMoveRequest } from './move.ts'
 
-const columns = `id::float8 AS id, group_id AS "group", bucket, source, target, stage, wanted,
+const columns = `id::float8 AS id, group_id AS "group", bucket, table_id AS "table", source, target, stage, wanted,
   worked_at IS NOT NULL AND worked_at > clock_timestamp() - ${limits.moverSilenceMsMax} * interval '1 ms' AS "isWorkedOn", bytes::float8 AS bytes,
   bytes_total::float8 AS "bytesTotal", lag_bytes::float8 AS "lagBytes", held_ms AS "heldMs", error`
 
 type MoveRow = { [Key in keyof Move]: Exclude<Move[Key], undefined> | (undefined extends Move[Key] ? null : never) }
 
 function asMove(row: MoveRow): Move {
-  return { ...row, lagBytes: row.lagBytes ?? undefined, heldMs: row.heldMs ?? undefined, error: row.error ?? undefined }
+  return { ...row, group: row.group ?? undefined, bucket: row.bucket ?? undefined, table: row.table ?? undefined, lagBytes: row.lagBytes ?? undefined, heldMs: row.heldMs ?? undefined, error: row.error ?? undefined }
 }
 
 /**
@@ -37,6 +37,32 @@ export async function requestMoves(client: pg.Client, requests: readonly MoveReq
   if (missing === undefined) return rows.map(({ id }) => id)
   await client.query('DELETE FROM pgherd.move WHERE id = ANY ($1)', [rows.map(({ id }) => id)])
   throw new SqlError('22023', `bucket ${missing.bucket} of table group ${missing.group} does not exist, or is on shard ${missing.target}`)
+}
+
+/**
+ * The same for single tables. Those that move together need one request. Throws 55006 for one that is on its way already, 22023 for one that is not
+ * single or is on the target.
+ */
+export async function requestTableMoves(client: pg.Client, requests: readonly TableMoveRequest[]): Promise<number[]> {
+  const ids: number[] = []
+  for (const { table, target } of requests) {
+    const { rows } = await client
+      .query<{ id: number }>(
+        `INSERT INTO pgherd.move (table_id, source, target) SELECT id, shard_id, $2 FROM pgherd.placement WHERE id = $1 AND kind = 'single' AND shard_id <> $2 RETURNING id::float8 AS id`,
+        [table, target],
+      )
+      .catch((error: Error & { code?: string }) => {
+        if (error.code !== '23505') throw error
+        throw new SqlError('55006', 'a table is on its way to another shard already', { hint: 'SELECT * FROM pgherd.moves shows it.' })
+      })
+    const [row] = rows
+    if (row === undefined) {
+      await client.query('DELETE FROM pgherd.move WHERE id = ANY ($1)', [ids])
+      throw new SqlError('22023', `table ${table} is not single, or is on shard ${target}`)
+    }
+    ids.push(row.id)
+  }
+  return ids
 }
 
 /** All moves, or those with these ids, the oldest first. */

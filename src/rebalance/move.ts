@@ -1,4 +1,4 @@
-/** A bucket of a table group on its way to another shard: a row of pgherd.move in the database's shell. */
+/** A bucket of a table group, or a single table, on its way to another shard: a row of pgherd.move in the database's shell. */
 
 /**
  * waiting -> copying -> catching-up -> cutting-over -> cleaning -> done; until it is cut over also -> undoing -> undone.
@@ -14,11 +14,23 @@ export interface MoveRequest {
   readonly target: number
 }
 
+/** A single table, and with it those that have to be where it is (single-tables.ts). */
+export interface TableMoveRequest {
+  /** Its number in pgherd.placement. */
+  readonly table: number
+  readonly target: number
+}
+
 /** What an operator wants of a move. */
 export type MoveWish = 'done' | 'paused' | 'undone'
 
-export interface Move extends MoveRequest {
+export interface Move {
   readonly id: number
+  /** Of a bucket: its table group and number. Of a single table both are undefined. */
+  readonly group: number | undefined
+  readonly bucket: number | undefined
+  readonly table: number | undefined
+  readonly target: number
   readonly source: number
   readonly stage: MoveStage
   readonly wanted: MoveWish
@@ -36,3 +48,5 @@ export interface Move extends MoveRequest {
 }
 
 export const isOver = ({ stage }: Pick<Move, 'stage'>): boolean => stage === 'done' || stage === 'undone'
+
+export const whatMoves = ({ bucket, table }: Pick<Move, 'bucket' | 'table'>): string => (table === undefined ? `bucket ${bucket}` : `single table ${table}`)

@@ -15,16 +15,20 @@ import type { Lease, Locks } from '../coordination/locks.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { CommitContext } from '../transaction/commit.ts'
 import type { Move } from './move.ts'
+import { whatMoves } from './move.ts'
+import type { MoveJob } from './move-job.ts'
 import { readUnfinished } from './move-requests.ts'
 import { MoveRecord, MoveTaken } from './move-record.ts'
 import { MoveSessions } from './move-sessions.ts'
 import { runMove } from './run-move.ts'
+import type { SingleCopyStatements } from './single-tables.ts'
 
 export interface MoverParts {
   readonly catalog: ServerAddress
   readonly shards: () => readonly ServerAddress[]
   readonly credentials: Credentials
   readonly commit: CommitContext
+  readonly singleCopy: SingleCopyStatements
   readonly locks: Locks
   readonly clock: Clock
   readonly log: Logger
@@ -153,7 +157,7 @@ class DatabaseMoves {
   }
 
   private async start(move: Move): Promise<void> {
-    const { catalog, credentials, commit, clock, log, onStep } = this.parts
+    const { catalog, credentials, commit, singleCopy, clock, log, onStep } = this.parts
     const server = (id: number) => this.parts.shards().find((shard) => shard.id === id)
     const [source, target] = [server(move.source), server(move.target)]
     if (source === undefined || target === undefined) return this.failed(move, new Error('a shard of the move is not known'))
@@ -166,10 +170,10 @@ class DatabaseMoves {
     }
     const work = async () => {
       const record = new MoveRecord(await sessions.on(catalog), move.id, this.lease.fence)
-      const { id, group, bucket } = move
+      const { id } = move
       const stopBeating = clock.every(limits.moverBeatMs, () => void record.beat(true).catch(() => undefined)) // who works hears of a lost connection
       try {
-        await runMove({ id, group, bucket, database: this.database, catalog, source, target, name, sessions, record, credentials, commit, clock, log, signal: this.signal, onStep: step })
+        await runMove({ id, moved: movedBy(move), singleCopy, database: this.database, catalog, source, target, name, sessions, record, credentials, commit, clock, log, signal: this.signal, onStep: step })
         this.retries.delete(move.id)
       } finally {
         stopBeating()
@@ -194,12 +198,15 @@ class DatabaseMoves {
     }
     const pauseMs = Math.min(2 * (this.retries.get(move.id)?.pauseMs ?? limits.moveRetryMsMin / 2), limits.moveRetryMsMax)
     this.retries.set(move.id, { at: clock.ticks() + pauseMs, pauseMs })
-    log.warn(`move ${move.id} of bucket ${move.bucket} to shard ${move.target}: ${error.message}`)
+    log.warn(`move ${move.id} of ${whatMoves(move)} to shard ${move.target}: ${error.message}`)
     await withAdmin(catalog, this.database, credentials, (client) => new MoveRecord(client, move.id, this.lease.fence).note({ error: error.message }), limits.serverAnswerMsMax).catch(
       (other: Error) => log.debug(`move ${move.id}: ${other.message}`),
     )
   }
 }
+
+const movedBy = ({ group, bucket, table }: Move): MoveJob['moved'] =>
+  table === undefined ? { kind: 'bucket', group: group ?? 0, bucket: bucket ?? 0 } : { kind: 'table', table }
 
 /** Slots are the server's: their names tell the cluster and the database too. */
 async function namePrefix(database: string, { catalog, credentials, commit }: MoverParts): Promise<string> {

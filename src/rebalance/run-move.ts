@@ -96,8 +96,11 @@ async function copy(job: MoveJob, { subscription }: MoveState): Promise<void> {
 /** True when it is paused. */
 async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean> {
   const { record, clock, signal } = job
-  const bucket = await readBucketTables(job)
-  if (bucket.digest !== definition) return again(job, 'the schema was changed, or a replica promoted')
+  const bucket = await readBucketTables(job).catch((error: unknown) => {
+    if (error instanceof MoveImpossible) return undefined // which the copy finds too, and ends the move
+    throw error
+  })
+  if (bucket === undefined || bucket.digest !== definition) return again(job, 'the schema was changed, or a replica promoted')
   const isEmpty = bucket.tables.length === 0
   if (!isEmpty && !(await copyState(job)).isAlive) return again(job, 'the copy did not follow')
   job.onStep('foreign keys')

@@ -1,6 +1,7 @@
 /** A router: everything that serves clients, built from the address of a catalog. */
 import os from 'node:os'
 import type { Clock } from '../base/clock.ts'
+import { singleCopyStatements } from '../executor/schema/single-copy.ts'
 import { Garbage } from '../base/garbage.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
@@ -119,7 +120,7 @@ export class Router {
     }
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, locks, clock, log })
+    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock, log })
     return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => void gates.of([])] })
   }
 

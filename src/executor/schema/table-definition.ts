@@ -1,6 +1,6 @@
 /** A table's definition as the shell has it, and the statements that make the same table on a shard. */
 import { qualified, quoteIdent } from '../../base/quote.ts'
-import type { Relation, Snapshot, TableGroup } from '../../catalog/snapshot.ts'
+import type { Relation, Snapshot, TableGroup, TablePlacement } from '../../catalog/snapshot.ts'
 import { leafName, markerOn } from '../../catalog/snapshot.ts'
 import { rowsOfView } from './materialized-view.ts'
 import type { SchemaChange } from './schema-change.ts'
@@ -42,7 +42,8 @@ export interface TableDefinition {
   readonly columnGrants: readonly string[]
 }
 
-export function readDefinition(change: SchemaChange, oid: number): Promise<TableDefinition> {
+/** `change` asks the shell, with an empty search_path. */
+export function readDefinition(change: Pick<SchemaChange, 'askJson'>, oid: number): Promise<TableDefinition> {
   return change.askJson<TableDefinition>(`
     SELECT json_build_object(
       'columns', (SELECT coalesce(json_agg(json_build_object(
@@ -98,8 +99,15 @@ export function columnText(column: TableDefinition['columns'][number]): string {
   return `${quoteIdent(column.name)} ${column.type}${collation}${value}${column.notNull ? ' NOT NULL' : ''}`
 }
 
-/** Statements that make an empty table on a shard; foreign keys come later (foreignKeyStatements). */
+/** Statements that make an empty table on a shard, and its marker; foreign keys come later (foreignKeyStatements). */
 export function createStatements(relation: Relation, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
+  return relation.table === undefined ? [] : [...tableStatements(relation, definition, group, shard), markerStatement(relation, group, shard)]
+}
+
+/** What of a relation says how its table on a shard is called, and which parts it has there. */
+type NamedTable = Pick<Relation, 'schema' | 'name'> & { readonly table: Pick<TablePlacement, 'id' | 'kind' | 'keyColumn'> | undefined }
+
+export function tableStatements(relation: NamedTable, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
   const { table } = relation
   if (table === undefined) return []
   const name = qualified(relation.schema, relation.name)
@@ -127,14 +135,14 @@ export function createStatements(relation: Relation, definition: TableDefinition
       statements.push(`CREATE TABLE ${leafName(table.id, bucket)} PARTITION OF ${name} FOR VALUES WITH (MODULUS ${group?.owners.length}, REMAINDER ${bucket})`)
     }
   }
-  statements.push(...grantStatements(relation, definition, group, shard), markerStatement(relation, group, shard))
+  statements.push(...grantStatements(relation, definition, group, shard))
   return statements
 }
 
 const enabling: Readonly<Record<string, string>> = { D: 'DISABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' }
 
 /** Triggers come last: rows that are moved must not fire them. */
-export function triggerStatements(relation: Relation, definition: TableDefinition): string[] {
+export function triggerStatements(relation: Pick<Relation, 'schema' | 'name'>, definition: TableDefinition): string[] {
   return definition.triggers.flatMap((trigger) => {
     const state = enabling[trigger.enabled]
     const change = state === undefined ? [] : [`ALTER TABLE ${qualified(relation.schema, relation.name)} ${state} TRIGGER ${quoteIdent(trigger.name)}`]
@@ -157,7 +165,7 @@ export function markerStatement({ table }: Relation, group: TableGroup | undefin
 }
 
 /** What is granted on the table is granted on its leaves too: statements for one bucket name them. */
-export function grantStatements(relation: Relation, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
+export function grantStatements(relation: NamedTable, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
   const { table } = relation
   const leaves = table?.kind !== 'distributed' ? [] : (group?.owners ?? []).flatMap((owner, bucket) => (owner === shard ? [leafName(table.id, bucket)] : []))
   return [qualified(relation.schema, relation.name), ...leaves].flatMap((name) => [...definition.grants, ...definition.columnGrants].map((grant) => grant.replace('%TABLE%', name)))

@@ -9,6 +9,7 @@ import { catalogAddress, readCluster } from '../../../src/coordination/bootstrap
 import { CatalogFences } from '../../../src/coordination/fences.ts'
 import { LeasedLocks } from '../../../src/coordination/leased-locks.ts'
 import { OwnLeaseStore } from '../../../src/coordination/own-lease-store.ts'
+import { singleCopyStatements } from '../../../src/executor/schema/single-copy.ts'
 import { consoleLogger } from '../../../src/observability/logger.ts'
 import { requestMoves } from '../../../src/rebalance/move-requests.ts'
 import { Mover } from '../../../src/rebalance/mover.ts'
@@ -35,7 +36,7 @@ if (fatal === 'prepared') {
     return Set.prototype.add.call(inFlight, id) as Set<string>
   }
 }
-const mover = new Mover({ catalog, shards: () => shards, credentials, commit, locks, clock: realClock, log, onStep: (step) => void (step === fatal && die()) })
+const mover = new Mover({ catalog, shards: () => shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock: realClock, log, onStep: (step) => void (step === fatal && die()) })
 const [id] = await withAdmin(catalog, 'postgres', credentials, (client) => requestMoves(client, [{ group: Number(group), bucket: Number(bucket), target: Number(target) }]))
 process.stdout.write(`${id}\n`)
 await mover.turn()

@@ -9,9 +9,10 @@ import { CatalogFences } from '../../../src/coordination/fences.ts'
 import { LeasedLocks } from '../../../src/coordination/leased-locks.ts'
 import type { LeaseStore } from '../../../src/coordination/locks.ts'
 import { OwnLeaseStore } from '../../../src/coordination/own-lease-store.ts'
+import { singleCopyStatements } from '../../../src/executor/schema/single-copy.ts'
 import { consoleLogger } from '../../../src/observability/logger.ts'
-import type { Move, MoveRequest } from '../../../src/rebalance/move.ts'
-import { readMoves, requestMoves } from '../../../src/rebalance/move-requests.ts'
+import type { Move, MoveRequest, MoveWish } from '../../../src/rebalance/move.ts'
+import { readMoves, requestMoves, requestTableMoves, wishOfMoves } from '../../../src/rebalance/move-requests.ts'
 import { Mover } from '../../../src/rebalance/mover.ts'
 import { SqlTransactionServer } from '../../../src/transaction/sql-transaction-server.ts'
 import { until } from '../../crash/support/until.ts'
@@ -66,7 +67,7 @@ export class Moving {
     const { catalog, store, clusterId } = this
     const locks = new LeasedLocks({ store, fences: new CatalogFences(catalog, credentials), holder: 'a mover', leaseMs: limits.leaseMs, clock: realClock, log })
     const servers = [catalog, ...this.shards].map((server) => new SqlTransactionServer(server, credentials))
-    const mover = new Mover({ catalog, shards: () => this.shards, credentials, commit: { clusterId, clock: realClock, log, inFlight: new Set(), servers }, locks, clock: realClock, log, onStep })
+    const mover = new Mover({ catalog, shards: () => this.shards, credentials, commit: { clusterId, clock: realClock, log, inFlight: new Set(), servers }, singleCopy: singleCopyStatements, locks, clock: realClock, log, onStep })
     this.movers.push({ mover, locks })
     return mover
   }
@@ -87,6 +88,24 @@ export class Moving {
 
   async request(...requests: readonly MoveRequest[]): Promise<number[]> {
     return requestMoves(await this.on(this.catalog), requests)
+  }
+
+  /** A single table's number, and its shard. */
+  async single(table: string): Promise<{ table: number; shard: number }> {
+    const { rows } = await (await this.catalogClient()).query<{ table: number; shard: number }>('SELECT id AS "table", shard_id AS shard FROM pgherd.placement WHERE oid = $1::regclass', [table])
+    const [row] = rows
+    if (row === undefined) throw new Error(`${table} is not placed`)
+    return row
+  }
+
+  async requestTable(table: string): Promise<number> {
+    const single = await this.single(table)
+    const [id = 0] = await requestTableMoves(await this.on(this.catalog), [{ table: single.table, target: 3 - single.shard }])
+    return id
+  }
+
+  async wish(ids: readonly number[], wish: MoveWish): Promise<void> {
+    await wishOfMoves(await this.catalogClient(), ids, wish)
   }
 
   async move(id: number): Promise<Move> {
@@ -134,8 +153,10 @@ export class Moving {
            UNION ALL SELECT 'publication ' || pubname FROM pg_publication
            UNION ALL SELECT 'subscription ' || subname FROM pg_subscription
            UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND NOT relispartition AND relname !~ '^m[0-9]+_v'
-           UNION ALL SELECT 'identity of ' || relname FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND relreplident <> 'd'
-           UNION ALL SELECT 'check of ' || conrelid::regclass FROM pg_constraint WHERE conname LIKE 'pgherd\\_move%'
+           UNION ALL SELECT 'identity of ' || relname FROM pg_class WHERE relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) AND relkind = 'r' AND relreplident <> 'd'
+           UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relname LIKE 'pgherd\\_gone%'
+           UNION ALL SELECT 'disabled ' || tgname FROM pg_trigger WHERE tgenabled = 'D'
+           UNION ALL SELECT 'check of ' || conrelid::regclass FROM pg_constraint WHERE conname ~ '^pgherd_(move|gone)_'
            UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts`,
         )
         return rows.map(({ what }) => `${shard.name}: ${what}`)
