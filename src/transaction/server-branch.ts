@@ -27,7 +27,7 @@ export class ServerBranch implements Branch {
   }
 
   prepare(name: string, throughGate: boolean): Promise<void> {
-    return this.must('PREPARE TRANSACTION', throughGate ? [passGate] : [], ` '${name}'`)
+    return this.must('PREPARE TRANSACTION', [...(throughGate ? [passGate] : []), onDisk], ` '${name}'`)
   }
 
   async finish(name: string, verb: FinishVerb): Promise<void> {
@@ -41,18 +41,28 @@ export class ServerBranch implements Branch {
     await query(this.connection, 'COMMIT').catch(() => this.connection.close())
   }
 
-  /** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error. */
+  /** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error; and what comes before COMMIT with 25P02. */
   private async must(command: string, before: readonly string[], rest = ''): Promise<void> {
     await this.connection.cancelling
     this.cancellable.add(this.connection)
-    const { tag } = await query(this.connection, [...before, command + rest].join('; ')).finally(() => this.cancellable.delete(this.connection))
+    const { tag } = await query(this.connection, [...before, command + rest].join('; '))
+      .catch((error: SqlError) => {
+        if (error.code !== failedTransaction) throw error
+        return query(this.connection, 'ROLLBACK')
+      })
+      .finally(() => this.cancellable.delete(this.connection))
     if (tag !== command) throw new SqlError('40000', `the transaction was rolled back on ${this.server.name} (it answered ${tag})`)
   }
 }
+
+const failedTransaction = '25P02'
 
 const passGate = 'SELECT pgherd.pass_gate()'
 
 const decide = ({ id, others, isAsked }: Decision) => `SELECT pgherd.decide('${id}', '{${others.join(',')}}', ${String(isAsked)})`
 
-/** Others act on a decision at once: it must not be lost with this server's memory, as synchronous_commit = off lets it be, or with this server. */
+/**
+ * Others act on a decision at once, and on what is prepared: neither may be lost with this server's memory, as synchronous_commit = off lets a commit be, or with this
+ * server, where a replica takes its place.
+ */
 const onDisk = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`

@@ -39,15 +39,20 @@ export class SqlTransactionServer implements TransactionServer {
     return rows.map(({ name }) => name)
   }
 
-  async decision(database: string, id: string): Promise<DecisionRow | undefined> {
-    return (await this.decisions(database, 'WHERE id = $1', [id]))[0]
+  decision(database: string, id: string): Promise<DecisionRow | undefined> {
+    return this.ask(database, async (client) => {
+      const { rows } = await client.query<StoredDecision>(`${selectDecisions} WHERE id = $1`, [id])
+      if (rows.length > 0) await client.query(untilKept)
+      return rows.map(asDecision)[0]
+    })
   }
 
   settle(database: string, id: string): Promise<DecisionRow> {
     return this.ask(database, async (client) => {
       // A decider that is still in flight may take its time: who asks asks again, and others are not kept waiting.
       await client.query(`SET lock_timeout = '${limits.recoveryLockMsMax}ms'`)
-      await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ($1, 'aborted') ON CONFLICT DO NOTHING`, [id])
+      const { rowCount } = await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ($1, 'aborted') ON CONFLICT DO NOTHING`, [id])
+      if (rowCount === 0) await client.query(untilKept)
       const { rows } = await client.query<StoredDecision>(`${selectDecisions} WHERE id = $1`, [id])
       const [row] = rows
       if (row === undefined) throw new Error(`the decision of ${id} was taken away while it was asked for`)
@@ -89,6 +94,12 @@ export class SqlTransactionServer implements TransactionServer {
     return withAdmin(this.address, database, this.credentials, work, limits.serverAnswerMsMax)
   }
 }
+
+/**
+ * Who hears of a decision acts on it, so it must be on the replicas that the server waits for. A server that was killed while it waited for them shows
+ * after its start what they may not have: a commit of one's own waits for all that was before it.
+ */
+const untilKept = `SELECT pg_logical_emit_message(true, 'pgherd', '')`
 
 const undefinedObject = '42704'
 
