@@ -33,7 +33,7 @@ export interface MoverParts {
   readonly clock: Clock
   readonly log: Logger
   /** Is told of each step before it is done; what it throws ends the move's mover as a crash would. */
-  readonly onStep?: (step: string, move: Move) => void
+  readonly onStep?: ((step: string, move: Move) => void) | undefined
 }
 
 interface Running {

@@ -25,7 +25,7 @@ import { ServerList } from '../coordination/server-list.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
-import { Mover } from '../rebalance/mover.ts'
+import { Mover, type MoverParts } from '../rebalance/mover.ts'
 import { Pool } from '../shard/pool.ts'
 import { parserReady } from '../sql/parse.ts'
 import type { CommitContext } from '../transaction/commit.ts'
@@ -52,6 +52,8 @@ export interface RouterOptions {
   readonly redis?: string | undefined
   readonly clock: Clock
   readonly log: Logger
+  /** Is told of each step of a move before it is done. */
+  readonly onMoveStep?: MoverParts['onStep']
 }
 
 /** What a router does for the whole cluster. */
@@ -120,7 +122,7 @@ export class Router {
     }
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock, log })
+    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock, log, onStep: options.onMoveStep })
     return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => void gates.of([])] })
   }
 

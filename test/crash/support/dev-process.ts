@@ -13,6 +13,8 @@ export interface Identity {
   readonly uid?: number
   readonly gid?: number
   readonly env?: Readonly<Record<string, string>>
+  /** What is run, where it is not pgherd's own command line. */
+  readonly script?: string
 }
 
 export interface Ended {
@@ -29,8 +31,8 @@ export class DevProcess {
   private readonly ended: Promise<Ended>
 
   constructor(args: readonly string[], identity: Identity = {}) {
-    const { env, ...user } = identity
-    this.child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', ...args], {
+    const { env, script = 'src/main.ts', ...user } = identity
+    this.child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
       ...user,
       cwd: root,
       env: { ...process.env, ...env },

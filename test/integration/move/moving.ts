@@ -16,6 +16,7 @@ import { readMoves, requestMoves, requestTableMoves, wishOfMoves } from '../../.
 import { Mover } from '../../../src/rebalance/mover.ts'
 import { SqlTransactionServer } from '../../../src/transaction/sql-transaction-server.ts'
 import { until } from '../../crash/support/until.ts'
+import { leftoversOn } from './leftovers.ts'
 import type { TestCluster } from '../../support/cluster.ts'
 
 const credentials = { user: 'postgres' }
@@ -145,23 +146,7 @@ export class Moving {
 
   /** What moves make and are to take away again: nothing should be left of it once they are over. */
   async leftovers(): Promise<string[]> {
-    const all = await Promise.all(
-      this.shards.map(async (shard) => {
-        const client = await this.on(shard)
-        const { rows } = await client.query<{ what: string }>(
-          `SELECT 'slot ' || slot_name AS what FROM pg_replication_slots WHERE slot_type = 'logical'
-           UNION ALL SELECT 'publication ' || pubname FROM pg_publication
-           UNION ALL SELECT 'subscription ' || subname FROM pg_subscription
-           UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relnamespace = 'pgherd_data'::regnamespace AND relkind = 'r' AND NOT relispartition AND relname !~ '^m[0-9]+_v'
-           UNION ALL SELECT 'identity of ' || relname FROM pg_class WHERE relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) AND relkind = 'r' AND relreplident <> 'd'
-           UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relname LIKE 'pgherd\\_gone%'
-           UNION ALL SELECT 'disabled ' || tgname FROM pg_trigger WHERE tgenabled = 'D'
-           UNION ALL SELECT 'check of ' || conrelid::regclass FROM pg_constraint WHERE conname ~ '^pgherd_(move|gone)_'
-           UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts`,
-        )
-        return rows.map(({ what }) => `${shard.name}: ${what}`)
-      }),
-    )
+    const all = await Promise.all(this.shards.map(async (shard) => leftoversOn(await this.on(shard), shard.name)))
     return all.flat()
   }
 }

@@ -5,6 +5,7 @@ import { bootstrap, catalogAddress } from '../../../../src/coordination/bootstra
 import { EmbeddedCluster } from '../../../../src/embedded/embedded-cluster.ts'
 import { freePort } from '../../../../src/embedded/free-port.ts'
 import type { PostgresServer } from '../../../../src/embedded/postgres-server.ts'
+import type { Identity } from '../dev-process.ts'
 import { DevProcess, makeDataDir } from '../dev-process.ts'
 import { killAtOnce, processesIn, send } from '../processes.ts'
 import type { Server } from '../servers.ts'
@@ -29,8 +30,10 @@ export class ChaosCluster {
   private readonly restarted = new Map<number, PostgresServer>()
   private readonly running = new Map<number, DevProcess>()
   private readonly started: DevProcess[] = []
+  private readonly routerProcess: Identity
 
-  private constructor(dataDir: string, cluster: EmbeddedCluster, routerPorts: readonly number[]) {
+  private constructor(dataDir: string, cluster: EmbeddedCluster, routerPorts: readonly number[], routerProcess: Identity) {
+    this.routerProcess = routerProcess
     this.dataDir = dataDir
     this.cluster = cluster
     this.servers = readServers(dataDir)
@@ -40,14 +43,15 @@ export class ChaosCluster {
     this.parts = [...this.servers.map((server) => this.serverPart(server)), ...this.routers, ...(this.redis === undefined ? [] : [this.redis])]
   }
 
-  static async start(shards: number, routers: number): Promise<ChaosCluster> {
+  /** Routers are `pgherd router`, or a script that takes the same arguments. */
+  static async start(shards: number, routers: number, routerProcess: Identity = {}): Promise<ChaosCluster> {
     const dataDir = makeDataDir()
     const cluster = await EmbeddedCluster.start({ dataDir, shards, replicas: 0 })
     const primaries = cluster.shards.map(({ primary }, i) => ({ name: `shard${i + 1}`, primary: { host: '127.0.0.1', port: primary.port }, replicas: [] }))
     await bootstrap(catalogAddress('127.0.0.1', cluster.catalog.port), primaries, { user: 'postgres' }, realClock)
     const ports: number[] = []
     for (let i = 0; i < routers; i++) ports.push(await freePort())
-    const chaos = new ChaosCluster(dataDir, cluster, ports)
+    const chaos = new ChaosCluster(dataDir, cluster, ports, routerProcess)
     try {
       await Promise.all(ports.map((port) => chaos.startRouter(port)))
     } catch (error) {
@@ -109,7 +113,7 @@ export class ChaosCluster {
     const redis = this.redisUrl === undefined ? [] : ['--redis', this.redisUrl]
     const args = ['router', '--catalog', `postgres://postgres@127.0.0.1:${this.cluster.catalog.port}`, '--port', String(port), ...redis]
     for (let tries = 1; ; tries++) {
-      const router = new DevProcess(args)
+      const router = new DevProcess(args, this.routerProcess)
       this.running.set(port, router)
       this.started.push(router)
       try {
