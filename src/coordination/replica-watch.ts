@@ -3,7 +3,7 @@
  *
  * Every half second, while somebody reads from replicas, each primary is asked where its log ends, and each replica how far it has
  * replayed. What a primary said T ms ago bounds how old a read may be: a replica that has replayed as far as that shows everything that was
- * committed T ms ago. Only this router's clock is used, and a replica that has stopped receiving is not taken for one that is up to date.
+ * committed T ms ago. Only this router's steady clock is used, and a replica that has stopped receiving is not taken for one that is up to date.
  *
  * A replica that does not answer, is behind, or is none any more, leaves the rotation until a later look finds it well.
  */
@@ -15,7 +15,7 @@ import type { ShardServer } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 import { adminClient } from './admin-client.ts'
 import type { LogPosition } from './log-position.ts'
-import { readPosition } from './log-position.ts'
+import { logEnd, readPosition } from './log-position.ts'
 
 interface Sample {
   readonly at: number
@@ -35,6 +35,7 @@ interface WatchedShard {
   readonly replicas: readonly Replica[]
   /** Oldest first. */
   samples: Sample[]
+  looking: Promise<void> | undefined
 }
 
 export interface ReplicaChoice {
@@ -58,7 +59,6 @@ export class ReplicaWatch {
   private serversSeen: readonly ShardServer[] | undefined
   private readonly clients = new Map<string, Promise<pg.Client>>()
   private stopTimer: (() => void) | undefined
-  private looking: Promise<void> | undefined
   private usedAt = 0
 
   constructor(options: WatchOptions) {
@@ -71,20 +71,23 @@ export class ReplicaWatch {
    */
   async choose(shard: number, ageMsMax: number, seen: LogPosition): Promise<ReplicaChoice | undefined> {
     const { clock } = this.options
-    this.usedAt = clock.ticks()
-    if (this.stopTimer === undefined) {
-      this.stopTimer = clock.every(limits.replicaLookEveryMs, () => void this.look())
-      await this.look()
-    }
-    const watched = this.shards.find(({ primary }) => primary.id === shard)
-    const sample = watched?.samples.find(({ at }) => at >= clock.ticks() - ageMsMax)
-    if (watched === undefined || sample === undefined) return undefined
-    const position = sample.position > seen ? sample.position : seen
-    const well = watched.replicas.filter(({ isWell, replayed }) => isWell && replayed !== undefined && replayed >= sample.position)
+    const watched = await this.watch(shard)
+    const wanted = this.wanted(watched, ageMsMax)
+    if (watched === undefined || wanted === undefined) return undefined
+    const position = wanted > seen ? wanted : seen
+    const well = watched.replicas.filter((replica) => hasReplayed(replica, wanted))
     // Of two at random the quicker: the quickest of all would get all.
     const [one, other] = [well[clock.randomInt(Math.max(1, well.length))], well[clock.randomInt(Math.max(1, well.length))]]
     if (one === undefined || other === undefined) return undefined
     return { address: (one.latencyMs <= other.latencyMs ? one : other).address, position }
+  }
+
+  /** Whether a replica is known to be as far as `choose` would want it to be. */
+  async isFresh({ id, host, port }: ServerAddress, ageMsMax: number, seen: LogPosition): Promise<boolean> {
+    const watched = await this.watch(id)
+    const wanted = this.wanted(watched, ageMsMax)
+    const replica = watched?.replicas.find(({ address }) => address.host === host && address.port === port)
+    return replica !== undefined && wanted !== undefined && hasReplayed(replica, wanted > seen ? wanted : seen)
   }
 
   close(): void {
@@ -93,30 +96,38 @@ export class ReplicaWatch {
     for (const key of this.clients.keys()) this.drop(key)
   }
 
-  /** Does not fail. */
-  private look(): Promise<void> {
+  /** Of a shard; undefined when there is none. */
+  private async watch(shard: number): Promise<WatchedShard | undefined> {
     const { clock } = this.options
-    if (clock.ticks() - this.usedAt > limits.replicaWatchIdleMs) {
-      this.close()
-      return Promise.resolve()
+    this.usedAt = clock.ticks()
+    if (this.stopTimer === undefined) {
+      this.stopTimer = clock.every(limits.replicaLookEveryMs, () => this.look())
+      this.look()
+      // One that does not answer holds up nobody who reads from another.
+      await this.shards.find(({ primary }) => primary.id === shard)?.looking
     }
-    this.looking ??= this.lookAtAll().finally(() => (this.looking = undefined))
-    return this.looking
+    return this.shards.find(({ primary }) => primary.id === shard)
   }
 
-  private async lookAtAll(): Promise<void> {
+  /** Where the primary's log ended a moment ago that is not too long ago. */
+  private wanted(watched: WatchedShard | undefined, ageMsMax: number): LogPosition | undefined {
+    return watched?.samples.find(({ at }) => at >= this.options.clock.ticks() - ageMsMax)?.position
+  }
+
+  private look(): void {
+    if (this.options.clock.ticks() - this.usedAt > limits.replicaWatchIdleMs) return this.close()
     this.refreshServers()
-    const { clock } = this.options
-    await Promise.all(
-      this.shards.map(async (shard) => {
-        const at = clock.ticks()
-        const end = await this.ask(shard.primary, 'SELECT pg_current_wal_insert_lsn()::text AS written')
-        const position = end === undefined ? undefined : readPosition(String(end.written))
-        const isKept = (sample: Sample) => sample.at > at - limits.replicaSampleKeepMs
-        if (position !== undefined) shard.samples = [...shard.samples.filter(isKept), { at, position }]
-        await Promise.all(shard.replicas.map((replica) => this.lookAt(replica)))
-      }),
-    )
+    for (const shard of this.shards) shard.looking ??= this.lookAtShard(shard).finally(() => (shard.looking = undefined))
+  }
+
+  /** Does not fail. */
+  private async lookAtShard(shard: WatchedShard): Promise<void> {
+    const at = this.options.clock.ticks()
+    const end = await this.ask(shard.primary, `SELECT ${logEnd} AS written`)
+    const position = end === undefined ? undefined : readPosition(String(end.written))
+    const isKept = (sample: Sample) => sample.at > at - limits.replicaSampleKeepMs
+    if (position !== undefined) shard.samples = [...shard.samples.filter(isKept), { at, position }]
+    await Promise.all(shard.replicas.map((replica) => this.lookAt(replica)))
   }
 
   private async lookAt(replica: Replica): Promise<void> {
@@ -127,9 +138,9 @@ export class ReplicaWatch {
     replica.isWell = answer?.follows === true
     replica.replayed = answer === undefined ? undefined : readPosition(String(answer.replayed))
     replica.latencyMs = 0.8 * replica.latencyMs + 0.2 * (clock.ticks() - at)
-    if (wasWell === replica.isWell) return
-    log.info(`replica ${replica.address.name} is ${replica.isWell ? 'read from' : 'left alone'}`)
+    // Each time: somebody may have asked it at the very moment when it was found to be gone.
     if (!replica.isWell) onGone(replica.address)
+    if (wasWell !== replica.isWell) log.info(`replica ${replica.address.name} is ${replica.isWell ? 'read from' : 'left alone'}`)
   }
 
   /** The row, or undefined when the server does not answer in time. */
@@ -167,6 +178,9 @@ export class ReplicaWatch {
           return known.get(address.name) ?? { address, isWell: false, replayed: undefined, latencyMs: 0 }
         }),
       samples: this.shards.find(({ primary }) => primary.id === shard && primary.port === port && primary.host === host)?.samples ?? [],
+      looking: undefined,
     }))
   }
 }
+
+const hasReplayed = ({ isWell, replayed }: Replica, wanted: LogPosition) => isWell && replayed !== undefined && replayed >= wanted

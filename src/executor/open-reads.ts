@@ -74,13 +74,15 @@ export async function openCursors(reads: readonly ShardRead[], given: Arguments,
   }
   if (context.consistency === 'shard' || servers.length < 2) await open()
   else await atTheGate(servers, context, open)
+  // Also where that is a replica.
+  const whereItIs = { ...context, replicas: undefined }
   const closeOn = async (server: number) => {
     const names = reads.flatMap((read, i) => (read.shards.includes(server) ? [`CLOSE ${prefix}_${i}`] : []))
     const connection = context.transaction.participants.get(server)?.connection
     if (connection !== undefined) await query(connection, names.join('; '))
   }
   return {
-    fetch: (read, shard, sink) => runOnServer(serverById(context, shard), { text: `FETCH ALL FROM ${prefix}_${read}`, markers: [], writes: false }, noArguments, sink, context),
+    fetch: (read, shard, sink) => runOnServer(serverById(context, shard), { text: `FETCH ALL FROM ${prefix}_${read}`, markers: [], writes: false }, noArguments, sink, whereItIs),
     close: async () => {
       await settleAll(servers.map(closeOn))
     },

@@ -5,7 +5,7 @@
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { ReplicaChoice } from '../coordination/replica-watch.ts'
 import { positionText } from '../coordination/log-position.ts'
-import type { Lease } from '../transaction/transaction.ts'
+import type { Lease, Participant } from '../transaction/transaction.ts'
 import type { ExecutionContext } from './context.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 import { StatementFailure } from './statement-exchange.ts'
@@ -14,6 +14,8 @@ import { StatementFailure } from './statement-exchange.ts'
 export interface ReplicaReads {
   /** Undefined when the primary has to do. */
   choose(primary: ServerAddress): Promise<ReplicaChoice | undefined>
+  /** Whether the block may go on without what it has on this replica. */
+  mayLeave(participant: Participant): boolean
 }
 
 const canceled = '57014'
@@ -27,7 +29,9 @@ export async function readOnReplica(primary: ServerAddress, run: (lease: Lease) 
     return await run(lease)
   } catch (failure) {
     if (!(failure instanceof StatementFailure) || failure.sentRows || failure.error.code === canceled) throw failure
-    if (lease.participant !== undefined && !lease.participant.fresh) throw failure
+    const { participant } = lease
+    const mayLeave = participant === undefined || participant.fresh || (lease.connection.isLost && context.replicas?.mayLeave(participant) === true)
+    if (!mayLeave) throw failure
     if (lease.participant !== undefined) await transaction.dropFresh(lease.participant)
     return undefined
   } finally {

@@ -26,6 +26,11 @@ export async function timeFor(servers: readonly ServerAddress[], context: Execut
   return transaction.time
 }
 
+/** Before the clock leaves the transaction: now() stays what it was. */
+export async function keepTime(context: ExecutionContext): Promise<void> {
+  context.transaction.time ??= await askClock([], context)
+}
+
 async function askClock(servers: readonly ServerAddress[], context: ExecutionContext): Promise<string> {
   const { transaction } = context
   const [begun] = transaction.participants.values()

@@ -461,6 +461,7 @@ export class Session implements ClientSession {
     // Before the servers' snapshots: rows that have moved after them are on a server where they cannot be seen.
     if (this.transaction.keepsLayout && this.keptSnapshot === undefined && readsRows(statement)) this.keptSnapshot = await this.services.store.newest(this.database)
     if (this.transaction.needsSnapshots && readsRows(statement)) await openAllSnapshots(this.executionContext(await this.currentSnapshot()))
+    if (this.replicas.isOnReplicas) await this.replicas.leaveOld(statement)
     return (await runSessionStatement(statement, args, sink, this)) ?? this.runData(statement, args, sink)
   }
 

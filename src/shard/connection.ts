@@ -26,6 +26,8 @@ export interface ConnectOptions {
   readonly password?: string | undefined
   readonly parameters?: Readonly<Record<string, string>>
   readonly clock: Clock
+  /** Connecting and logging in take no longer. */
+  readonly answerMsMax?: number | undefined
 }
 
 export interface RequestWriter {
@@ -96,7 +98,7 @@ export class Connection {
         },
       })
       const connection: Connection = new Connection(options.server, socket, options.clock)
-      const timer = setTimeout(() => connection.fail('no answer in time'), limits.connectMsMax)
+      const timer = setTimeout(() => connection.fail('no answer in time'), options.answerMsMax ?? limits.connectMsMax)
       socket.setNoDelay(true)
       // A server, or a network, that has gone without a word would be waited for without end.
       socket.setKeepAlive(true, limits.keepAliveMs)

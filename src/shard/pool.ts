@@ -115,15 +115,17 @@ export class Pool {
 
   private async connect(key: string, slot: Slot, server: ServerAddress, database: string, user: string): Promise<Connection> {
     const password = user === this.credentials.user ? this.credentials.password : undefined
-    const connection = await Connection.connect({ server, database, user, password, clock: this.clock })
+    const answerMsMax = server.isReplica === true ? limits.replicaAnswerMsMax : undefined
+    const connection = await Connection.connect({ server, database, user, password, clock: this.clock, answerMsMax })
+    if (server.isReplica === true) this.toReplicas.add(connection)
     try {
       await query(connection, hideTimeouts)
     } catch (error) {
+      this.toReplicas.delete(connection)
       connection.close()
       throw error
     }
     this.slotOf.set(connection, key)
-    if (server.isReplica === true) this.toReplicas.add(connection)
     connection.onClosed = () => {
       this.toReplicas.delete(connection)
       slot.open--

@@ -22,6 +22,8 @@ export class ServerBranch implements Branch {
   }
 
   commit({ throughGate, decision }: CommitSteps): Promise<void> {
+    // A replica that is gone has taken nothing with it.
+    if (this.server.isReplica === true && decision === undefined) return this.end()
     const before = [...(throughGate ? [passGate] : []), ...(decision === undefined ? [] : [decide(decision), onDisk])]
     return this.must('COMMIT', before)
   }

@@ -52,7 +52,8 @@ export const refreshMaterializedView: Handler = async (statement, _args, sink, s
   if (isConcurrent && node?.skipData === true) throw new SqlError('42601', 'REFRESH options CONCURRENTLY and WITH NO DATA cannot be used together')
   for (let attempt = 0; ; attempt++) {
     const snapshot = await session.currentSnapshot()
-    const context = session.executionContext(snapshot, statement.source.text)
+    // What is written must not rest on rows that are old.
+    const context = { ...session.executionContext(snapshot, statement.source.text), replicas: undefined }
     const relation = targetOf(node?.relation as RangeVar, snapshot, session)
     if (relation?.relkind !== 'm' || relation.table === undefined) {
       // PostgreSQL says what is wrong with it.

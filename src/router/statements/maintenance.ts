@@ -15,7 +15,7 @@ import type { Handler } from './run-statement.ts'
 
 export const runMaintenance: Handler = async (statement, _args, sink, session) => {
   const snapshot = await session.currentSnapshot()
-  const context = session.executionContext(snapshot)
+  const context = { ...session.executionContext(snapshot), replicas: undefined }
   const { tables, relations: named } = statementFacts(statement.node, session.nameContext(snapshot, []))
   if (statement.node.LockStmt !== undefined && named.some(({ rangeVar }) => rangeVar.schemaname === 'pgherd')) {
     throw new SqlError('42501', "permission denied: the tables of schema pgherd are pgherd's own")
