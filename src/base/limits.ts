@@ -146,6 +146,10 @@ export const limits = {
   moveRetryMsMax: 30_000,
   /** Moves at a time that a shard is the source or the target of. */
   movesPerServerMax: 1,
+  /** How long a move is thought to take before any was measured; and how many of the last are looked at. */
+  moveGuessMs: 3_000,
+  moveGuessBytesPerSecond: 10 * MiB,
+  moveSamplesMax: 100,
   /** Decisions that one pass takes away from one database. */
   forgetRowsMax: 10_000,
 } as const

@@ -29,6 +29,20 @@ export interface MoveNotes {
   readonly error?: string | null
 }
 
+const none: readonly string[] = []
+
+/** What a stage's beginning tells of time, beside its own. */
+const times: Readonly<Record<MoveStage, readonly string[]>> = {
+  waiting: none,
+  copying: ['copying_at = clock_timestamp()', 'copied_at = NULL'],
+  'catching-up': ['copied_at = coalesce(copied_at, clock_timestamp())'],
+  'cutting-over': none,
+  cleaning: none,
+  done: ['ended_at = clock_timestamp()'],
+  undoing: none,
+  undone: ['ended_at = clock_timestamp()'],
+}
+
 export class MoveRecord {
   readonly id: number
   readonly fence: number
@@ -58,11 +72,7 @@ export class MoveRecord {
 
   /** The next stage is stored before it begins; routers are told, since they prepare for buckets that may be gone (Snapshot.isMoving). */
   async to(stage: MoveStage, notes: MoveNotes = {}): Promise<void> {
-    const isOver = stage === 'done' || stage === 'undone'
-    await this.write(
-      [`stage = '${stage}'`, 'changed_at = clock_timestamp()', 'started_at = coalesce(started_at, clock_timestamp())', ...(isOver ? ['ended_at = clock_timestamp()'] : [])],
-      notes,
-    )
+    await this.write([`stage = '${stage}'`, 'changed_at = clock_timestamp()', 'started_at = coalesce(started_at, clock_timestamp())', ...times[stage]], notes)
   }
 
   async note(notes: MoveNotes): Promise<void> {

@@ -12,12 +12,13 @@ import type { Statement } from '../sql/parse.ts'
 import { settingsChange } from '../transaction/settings.ts'
 import type { StatementDescription } from './known-statements.ts'
 import type { Session } from './session.ts'
+import { describableText } from './statements/operator-functions.ts'
 
 export async function describeStatement(session: Session, statement: Statement, types: readonly number[]): Promise<StatementDescription> {
   const snapshot = await session.currentSnapshot()
   const known = session.temporary.size === 0 ? session.known(statement, snapshot, types) : undefined
   if (known?.description !== undefined) return known.description
-  const description = { ...(await ask(session, statement.source.text, types)), version: snapshot.version }
+  const description = { ...(await ask(session, describableText(statement, session), types)), version: snapshot.version }
   if (known !== undefined) known.description = description
   return description
 }

@@ -102,10 +102,14 @@ export class Router {
     const gate = new CommitGate(() => gates.of(everyServer()), clock)
     const clusterSettings = new ClusterSettings(catalog, credentials, clock, log)
     await clusterSettings.refresh()
-    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas, gate, clusterSettings }
+    let port = options.port
+    const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, get holder() { return `${os.hostname()}:${port}` }, leaseMs: limits.leaseMs, clock, log })
+    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas, gate, clusterSettings, admin: { catalog, credentials, locks, clock, log } }
     const server = new RouterServer(services)
-    const port = await server.listen(options.host, options.port)
-    const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, holder: `${os.hostname()}:${port}`, leaseMs: limits.leaseMs, clock, log })
+    port = await server.listen(options.host, options.port).catch(async (error: unknown) => {
+      await locks.close()
+      throw error
+    })
     const recovery = new Recovery(fences, commit)
     const duties = [
       new Duty('recovery of transactions', limits.recoveryEveryMs, locks, clock, log, (lease) => recovery.run(lease)),

@@ -1,3 +1,4 @@
+import type { AdminContext } from '../admin/admin-context.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Garbage } from '../base/garbage.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
@@ -44,4 +45,5 @@ export interface Services {
   readonly replicas: ReplicaWatch
   readonly gate: CommitGate
   readonly clusterSettings: ClusterSettings
+  readonly admin: AdminContext
 }

@@ -4,6 +4,7 @@ import { quoteIdent } from '../../base/quote.ts'
 import type { ServerAddress } from '../../catalog/server-address.ts'
 import { withAdmin } from '../../coordination/admin-client.ts'
 import * as changes from '../../coordination/database-changes.ts'
+import { fromDriver } from '../../coordination/driver-error.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import type { AnyNode } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
@@ -15,7 +16,7 @@ export async function createDatabase(statement: Statement, session: Session): Pr
   try {
     await changes.createDatabase(statement.node.CreatedbStmt?.dbname ?? '', run, session.services.databases)
   } catch (error) {
-    throw asSqlError(error)
+    throw fromDriver(error)
   }
   return { kind: 'complete', tag: 'CREATE DATABASE' }
 }
@@ -41,7 +42,7 @@ export async function dropDatabase(statement: Statement, session: Session): Prom
     // FORCE ends the connections that routers keep.
     await changes.dropDatabase(name, () => runner(`DROP DATABASE ${quoteIdent(name)} WITH (FORCE)`, session)(catalog), databases)
   } catch (error) {
-    throw asSqlError(error)
+    throw fromDriver(error)
   }
   return { kind: 'complete', tag: 'DROP DATABASE' }
 }
@@ -56,10 +57,4 @@ function runner(text: string, session: Session): (server: ServerAddress) => Prom
 
 function refuseInTransaction(what: string, session: Session): void {
   if (session.transaction.active) throw new SqlError('25001', `${what} cannot run inside a transaction block`)
-}
-
-/** node-postgres' errors carry PostgreSQL's fields. */
-function asSqlError(error: unknown): unknown {
-  const { code, message, detail, hint } = error as Error & { code?: string; detail?: string; hint?: string }
-  return code?.length === 5 && !(error instanceof SqlError) ? new SqlError(code, message, { detail, hint }) : error
 }

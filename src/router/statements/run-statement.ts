@@ -19,6 +19,7 @@ import { signalBackends } from './signal-backends.ts'
 import { discard, refreshSearchPath, runSet, runShow } from './settings.ts'
 import { runLastValue } from './last-value.ts'
 import { runOnSessionViews } from './session-views.ts'
+import { runOperatorFunction } from './operator-functions.ts'
 import { runRouterFunction } from './router-functions.ts'
 import { listen, notify } from './notifications.ts'
 import { runTransactionStatement } from './transaction-control.ts'
@@ -50,7 +51,7 @@ const handlers: Readonly<Record<string, Handler>> = {
 }
 
 /** Statements of data that are the session's after all: each handler knows its own. */
-const specialQueries: readonly Handler[] = [runSetConfig, signalBackends, runLastValue, runAdminFunction, runRouterFunction, runOnSessionViews]
+const specialQueries: readonly Handler[] = [runSetConfig, signalBackends, runLastValue, runAdminFunction, runRouterFunction, runOperatorFunction, runOnSessionViews]
 
 /** Undefined for a statement of data, which is planned. */
 async function run(statement: Statement, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd | undefined> {
