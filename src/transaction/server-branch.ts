@@ -1,6 +1,8 @@
 /** A participant's part of the commit, in SQL on the participant's own connection. */
 import { SqlError } from '../base/errors.ts'
-import { query } from '../shard/query.ts'
+import { readErrorFields } from '../protocol/error-fields.ts'
+import { Backend } from '../protocol/message-types.ts'
+import { query, request } from '../shard/query.ts'
 import type { Branch, CommitSteps, Decision, FinishVerb } from './branch.ts'
 import type { Connection } from '../shard/connection.ts'
 import type { Participant } from './transaction.ts'
@@ -21,15 +23,20 @@ export class ServerBranch implements Branch {
     this.cancellable = cancellable
   }
 
-  commit({ throughGate, decision }: CommitSteps): Promise<void> {
+  async commit({ throughGate, decision }: CommitSteps): Promise<void> {
     // A replica that is gone has taken nothing with it.
     if (this.server.isReplica === true && decision === undefined) return this.end()
     const before = [...(throughGate ? [passGate] : []), ...(decision === undefined ? [] : [decide(decision), onDisk])]
-    return this.must('COMMIT', before)
+    const { isKept } = await this.must('COMMIT', before)
+    if (isKept || decision === undefined) return
+    // It is committed, and a commit of one's own waits for all that was before it.
+    await this.connection.cancelling
+    await query(this.connection, `BEGIN; SET LOCAL synchronous_commit = 'on'; SELECT pg_logical_emit_message(true, 'pgherd', ''); COMMIT`)
   }
 
-  prepare(name: string, throughGate: boolean): Promise<void> {
-    return this.must('PREPARE TRANSACTION', [...(throughGate ? [passGate] : []), onDisk], ` '${name}'`)
+  async prepare(name: string, throughGate: boolean): Promise<void> {
+    const { isKept } = await this.must('PREPARE TRANSACTION', [...(throughGate ? [passGate] : []), onDisk], ` '${name}'`)
+    if (!isKept) throw new SqlError('57014', 'canceling statement due to user request')
   }
 
   async finish(name: string, verb: FinishVerb): Promise<void> {
@@ -44,20 +51,29 @@ export class ServerBranch implements Branch {
   }
 
   /** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error; and what comes before COMMIT with 25P02. */
-  private async must(command: string, before: readonly string[], rest = ''): Promise<void> {
+  private async must(command: string, before: readonly string[], rest = ''): Promise<{ isKept: boolean }> {
     await this.connection.cancelling
     this.cancellable.add(this.connection)
-    const { tag } = await query(this.connection, [...before, command + rest].join('; '))
+    let isKept = true
+    const onNotice = (type: number, buffer: Buffer, start: number, end: number) => {
+      if (type === Backend.noticeResponse && readErrorFields(buffer, start, end).routine === waitForReplicas) isKept = false
+    }
+    const text = [...before, command + rest].join('; ')
+    const { tag } = await request(this.connection, (writer) => writer.begin('Q').cstring(text).end(), onNotice)
       .catch((error: SqlError) => {
         if (error.code !== failedTransaction) throw error
         return query(this.connection, 'ROLLBACK')
       })
       .finally(() => this.cancellable.delete(this.connection))
     if (tag !== command) throw new SqlError('40000', `the transaction was rolled back on ${this.server.name} (it answered ${tag})`)
+    return { isKept }
   }
 }
 
 const failedTransaction = '25P02'
+
+/** Where a wait for replicas was cancelled: what was to be done is done on the server, which answers with a warning of this routine. */
+const waitForReplicas = 'SyncRepWaitForLSN'
 
 const passGate = 'SELECT pgherd.pass_gate()'
 

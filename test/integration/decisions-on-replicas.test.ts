@@ -68,3 +68,37 @@ test.each(['off', 'local', 'on'])('PREPARE waits for replicas, with synchronous_
     connection.close()
   }
 })
+
+const cancelWaiting = () => client.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+const inTransaction = async (work: (branch: ServerBranch) => Promise<void>) => {
+  const connection = await Connection.connect({ server: address(), database: 'postgres', user: 'postgres', password: undefined, clock: realClock })
+  try {
+    await query(connection, `BEGIN; INSERT INTO t VALUES ('x')`)
+    await waitFor('nobody')
+    await work(new ServerBranch({ server: address(), wrote: true, cannotPrepare: false, connection }))
+  } finally {
+    connection.close()
+  }
+}
+
+test('PREPARE fails when it is cancelled while it waits for replicas', () =>
+  inTransaction(async (branch) => {
+    const preparing = branch.prepare('cancelled', false).then(() => 'prepared', (error: { code: string }) => error.code)
+    await until('it waits', async () => (await waiting()) === 1)
+    await cancelWaiting()
+    expect(await preparing).toBe('57014')
+    await waitFor('')
+    await branch.finish('cancelled', 'ROLLBACK')
+  }))
+
+test('a decision goes on waiting for replicas when it is cancelled', () =>
+  inTransaction(async (branch) => {
+    let isDecided = false
+    const deciding = branch.commit({ throughGate: false, decision: { id: 'cancelled', others: [2], isAsked: false } }).then(() => (isDecided = true))
+    await until('it waits', async () => (await waiting()) === 1)
+    await cancelWaiting()
+    await until('it waits again', async () => (await client.query(`SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%pg_logical_emit_message%'`)).rowCount === 1)
+    expect(isDecided).toBe(false)
+    await waitFor('')
+    await deciding
+  }))
