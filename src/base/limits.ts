@@ -113,6 +113,14 @@ export const limits = {
   replicaAnswerMsMax: 1_000,
   /** Replicas are looked at no more when nobody has read from one for so long. */
   replicaWatchIdleMs: 30_000,
+  /** Who the primary of a shard is, is looked at so often; its servers have so long to answer. */
+  primaryLookEveryMs: 1_000,
+  primaryAnswerMsMax: 1_000,
+  /** A router that has not read the list of servers for so long makes sure of a primary before it opens another connection to it. */
+  primaryTrustMsMax: 5_000,
+  /** A statement waits so long for a primary that can be entered, and tries so often. */
+  failoverWaitMsMax: 10_000,
+  failoverRetryMs: 200,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,
   /** Decisions are kept so long, and until nobody can ask for them any more; where a client knows the transaction's id, the longer time. */

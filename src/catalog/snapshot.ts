@@ -106,6 +106,10 @@ export interface ShardServer {
   readonly host: string
   readonly port: number
   readonly state: string
+  /** Of its shard: how often the primary has changed, and the primary's timeline and system identifier; 0 and '' when nobody has asked it yet. */
+  readonly term: number
+  readonly timeline: number
+  readonly systemIdentifier: string
 }
 
 export interface Snapshot {

@@ -1,12 +1,15 @@
 import pg from 'pg'
 import { limits } from '../base/limits.ts'
-import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import type { Credentials, Primaries, ServerAddress } from '../catalog/server-address.ts'
+import { identityQuery, readIdentity } from '../shard/server-identity.ts'
 
 /**
  * A connection of the control plane's own, outside the pool, as the router's role. The caller ends it. With `answerMsMax`, connecting and each query
- * fail when they take longer.
+ * fail when they take longer. With `credentials.primaries` it goes to the primary, and ends when that is none any more.
  */
-export async function adminClient(server: ServerAddress, database: string, credentials: Credentials, answerMsMax?: number): Promise<pg.Client> {
+export async function adminClient(wanted: ServerAddress, database: string, credentials: Credentials, answerMsMax?: number): Promise<pg.Client> {
+  const { primaries } = credentials
+  const server = primaries?.current(wanted) ?? wanted
   const client = new pg.Client({
     host: server.host,
     port: server.port,
@@ -18,8 +21,29 @@ export async function adminClient(server: ServerAddress, database: string, crede
     ...(answerMsMax === undefined ? {} : { query_timeout: answerMsMax }),
   })
   client.on('error', () => undefined) // what waits on the client is told; without a listener the process would end
-  await client.connect()
-  return client
+  if (primaries === undefined) {
+    await client.connect()
+    return client
+  }
+  const untrack = primaries.track(server, () => void client.end().catch(() => undefined))
+  client.on('end', untrack)
+  try {
+    await client.connect()
+    await admit(client, server, primaries)
+    return client
+  } catch (error) {
+    untrack()
+    void client.end().catch(() => undefined)
+    throw error
+  }
+}
+
+const asText = { getTypeParser: () => (value: string) => value } as unknown as pg.CustomTypesConfig
+
+async function admit(client: pg.Client, server: ServerAddress, primaries: Primaries): Promise<void> {
+  if (server.isReplica === true) return
+  const { rows } = await client.query<string[]>({ text: identityQuery, rowMode: 'array', types: asText })
+  await primaries.admit(server, readIdentity(rows[0]))
 }
 
 export async function withAdmin<T>(

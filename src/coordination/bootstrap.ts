@@ -1,5 +1,6 @@
 /** Makes a cluster out of servers: the catalog's database `pgherd`, and each logical database everywhere. */
 import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
 import { quoteIdent } from '../base/quote.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
@@ -46,12 +47,14 @@ export async function readCluster(catalog: ServerAddress, credentials: Credentia
   return withAdmin(catalog, clusterDatabase, credentials, async (client) => {
     const cluster = await client.query<{ id: string }>('SELECT id FROM pgherd.cluster')
     const { rows: servers } = await client.query<ShardServer>(
-      `SELECT s.id AS shard, s.name, v.role, v.host, v.port, s.state FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id
+      `SELECT s.id AS shard, s.name, v.role, v.host, v.port, s.state, s.term::float8 AS term, coalesce(s.timeline, 0)::float8 AS timeline,
+         coalesce(s.system_identifier, '') AS "systemIdentifier"
+       FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id
        WHERE s.state <> 'removed' ORDER BY s.id, v.role, v.port`,
     )
     const shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
     return { id: cluster.rows[0]?.id ?? '', servers, shards }
-  })
+  }, limits.serverAnswerMsMax)
 }
 
 async function createDatabase(server: ServerAddress, database: string, credentials: Credentials): Promise<void> {

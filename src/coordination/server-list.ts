@@ -21,14 +21,19 @@ export class ServerList {
   servers: readonly ShardServer[] = []
   /** Their primaries. The same object as long as nothing has changed. */
   shards: readonly ServerAddress[] = []
-  /** Called after a change, with the new list in place. */
-  onChange: () => void = () => undefined
+  /** Called after a change, with the new list in place, and the primaries that there were. */
+  onChange: (before: readonly ServerAddress[]) => void = () => undefined
+  /** When it was last read, by the clock's ticks, as of the moment of asking. */
+  readAt: number
+  /** The catalog did not answer the last time. */
+  isAway = false
   private readonly options: ServerListOptions
   private readonly stopTimer: () => void
   private reading: Promise<void> | undefined
 
   constructor(options: ServerListOptions) {
     this.options = options
+    this.readAt = options.clock.ticks()
     this.take(options.servers)
     this.stopTimer = options.clock.every(limits.clusterSettingsEveryMs, () => {
       // A catalog that does not answer is not asked once more for each turn.
@@ -40,12 +45,7 @@ export class ServerList {
   /** Reads it anew, after this call. Throws when the catalog does not answer; then the list is as it was. */
   async refresh(): Promise<void> {
     const before = this.reading
-    const reading = (before?.catch(() => undefined) ?? Promise.resolve()).then(async () => {
-      const servers = await this.options.read()
-      if (JSON.stringify(servers) === JSON.stringify(this.servers)) return
-      this.take(servers)
-      this.onChange()
-    })
+    const reading = (before?.catch(() => undefined) ?? Promise.resolve()).then(() => this.readNow())
     this.reading = reading
     try {
       await reading
@@ -54,12 +54,30 @@ export class ServerList {
     }
   }
 
+  get readAgoMs(): number {
+    return this.options.clock.ticks() - this.readAt
+  }
+
   has(shard: number): boolean {
     return this.shards.some(({ id }) => id === shard)
   }
 
   close(): void {
     this.stopTimer()
+  }
+
+  private async readNow(): Promise<void> {
+    const askedAt = this.options.clock.ticks()
+    const servers = await this.options.read().catch((error: unknown) => {
+      this.isAway = true
+      throw error
+    })
+    this.isAway = false
+    this.readAt = askedAt
+    if (JSON.stringify(servers) === JSON.stringify(this.servers)) return
+    const before = this.shards
+    this.take(servers)
+    this.onChange(before)
   }
 
   private take(servers: readonly ShardServer[]): void {

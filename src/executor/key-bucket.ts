@@ -35,7 +35,7 @@ export async function shardsFor({ keys, shards: all }: { keys: KeyList | undefin
 export async function bucketOf(source: KeySource, type: KeyType, buckets: number, args: Arguments, context: ExecutionContext): Promise<number> {
   const known = bucketAtOnce(source, type, buckets, args)
   if (known !== undefined) return known
-  const connection = await context.pool.take(context.catalog, context.database, context.user)
+  const connection = await context.pool.take(context.catalog, context.database, context.user, context.transaction.waits)
   try {
     const { rows } = source.kind === 'parameter' ? await readParameter(connection, source.number, type, args) : await query(connection, `SELECT ${quoteLiteral(source.kind === 'constant' ? source.text : '')}::${type}::text`)
     const bucket = bucketOfText(type, rows[0]?.[0] ?? '', buckets)

@@ -68,7 +68,7 @@ export async function runOnServer(
   const statement = server.id === catalogId ? withSessionPid(given, context) : given
   const translate =
     statement.translate ??
-    (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user))))
+    (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user, context.transaction.waits))))
   const setting = statement.writes && context.snapshot.timeTriggers ? await timeSetting(server, context) : undefined
   if (context.replicas !== undefined && !statement.writes && server.id !== catalogId) {
     const onReplica = { ...statement, markers: [...statement.markers, ...(statement.leafMarkers ?? [])] }

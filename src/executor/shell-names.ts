@@ -7,7 +7,7 @@ import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Snapshot } from '../catalog/snapshot.ts'
 import type { FieldDescription } from '../protocol/row-description.ts'
-import type { Pool } from '../shard/pool.ts'
+import type { Pool, Waits } from '../shard/pool.ts'
 import { query } from '../shard/query.ts'
 import { quoteLiteral } from '../base/quote.ts'
 
@@ -49,8 +49,8 @@ export class ShellNames {
   }
 
   /** Loads the OIDs of a shard and of the shell, once for each version of the schema. */
-  async loadTranslation(server: ServerAddress, snapshot: Snapshot, user: string): Promise<Translate> {
-    const [here, shell] = await Promise.all([this.load(server, snapshot.database, user), this.load(this.catalog, snapshot.database, user)])
+  async loadTranslation(server: ServerAddress, snapshot: Snapshot, user: string, waits: Waits): Promise<Translate> {
+    const [here, shell] = await Promise.all([this.load(server, snapshot.database, user, waits), this.load(this.catalog, snapshot.database, user, waits)])
     const tables = new Map<number, number>()
     const types = new Map<number, number>()
     const relationOf = new Map([...snapshot.relations.values()].flatMap((relation) => (relation.table === undefined ? [] : [[relation.table.id, relation] as const])))
@@ -66,8 +66,8 @@ export class ShellNames {
     return (fields) => translate(map, fields)
   }
 
-  private async load(server: ServerAddress, database: string, user: string): Promise<Map<string, number>> {
-    const connection = await this.pool.take(server, database, user)
+  private async load(server: ServerAddress, database: string, user: string, waits: Waits): Promise<Map<string, number>> {
+    const connection = await this.pool.take(server, database, user, waits)
     try {
       const { rows } = await query(connection, namesQuery)
       return new Map(rows.map(([kind, oid, schema, name]) => [`${kind}${schema}\0${name}`, Number(oid)]))

@@ -37,7 +37,7 @@ async function ask(session: Session, text: string, types: readonly number[]): Pr
     }
   }
   // Outside of the transaction: describing must not make the catalog take part in it.
-  const connection = await services.pool.take(services.catalog, session.database, session.user)
+  const connection = await services.pool.take(services.catalog, session.database, session.user, transaction.waits)
   const prelude = settingsChange(connection.settings, transaction.settings)
   connection.settings = transaction.settings
   transaction.asks.add(connection)
@@ -65,7 +65,7 @@ export async function describeCursor(session: Session, name: string, serverId: n
       writeSync(writer)
     })
     if (fields === undefined || serverId === 0) return fields
-    const translate = services.names.translation(server, snapshot) ?? (await services.names.loadTranslation(server, snapshot, session.user))
+    const translate = services.names.translation(server, snapshot) ?? (await services.names.loadTranslation(server, snapshot, session.user, session.transaction.waits))
     return translate(fields)
   } finally {
     transaction.release(lease)

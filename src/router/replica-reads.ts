@@ -99,7 +99,7 @@ export class SessionReplicas implements ReplicaReads {
     const { transaction, services, database, user } = this.session
     if (!transaction.written.delete(primary.id)) return
     try {
-      const connection = await services.pool.take(primary, database, user)
+      const connection = await services.pool.take(primary, database, user, transaction.waits)
       const { rows } = await query(connection, `SELECT ${logEnd}`).finally(() => services.pool.release(connection))
       this.see(primary.id, readPosition(rows[0]?.[0] ?? '') ?? 0n)
     } catch (error) {

@@ -20,8 +20,10 @@ import { migrate } from '../coordination/migrate.ts'
 import { OwnLeaseStore } from '../coordination/own-lease-store.ts'
 import { RedisLeaseStore } from '../coordination/redis-lease-store.ts'
 import { PerServer } from '../coordination/per-server.ts'
+import { PrimaryWatch } from '../coordination/primary-watch.ts'
 import { ReplicaWatch } from '../coordination/replica-watch.ts'
 import { ServerList } from '../coordination/server-list.ts'
+import { ServerPrimaries } from '../coordination/server-primaries.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -81,16 +83,24 @@ export class Router {
   /** Throws when the catalog cannot be reached or the port is taken. */
   static async start(options: RouterOptions): Promise<Router> {
     await parserReady
-    const { catalog, credentials, clock, log } = options
-    await withAdmin(catalog, clusterDatabase, credentials, (client) => migrate(client, 'cluster')).catch((error: Error & { code?: string }) => {
+    const { catalog, credentials: login, clock, log } = options
+    await withAdmin(catalog, clusterDatabase, login, (client) => migrate(client, 'cluster')).catch((error: Error & { code?: string }) => {
       if (error.code !== '3D000') throw error
       throw new Error(`${catalog.host}:${catalog.port} is not the catalog of a cluster: make it one with pgherd init`)
     })
-    const { id, servers, shards } = await readCluster(catalog, credentials)
-    await checkServers([catalog, ...shards], credentials, (line) => log.warn(line))
-    const list = new ServerList({ servers, read: async () => (await readCluster(catalog, credentials)).servers, clock, log })
+    const { id, servers } = await readCluster(catalog, login)
+    const list = new ServerList({ servers, read: async () => (await readCluster(catalog, login)).servers, clock, log })
+    const primaries = new ServerPrimaries(list, clock)
+    const credentials = { ...login, primaries }
+    const watch = new PrimaryWatch({ list, catalog, credentials: login, clock, log, onTimeline: (shard, timeline) => primaries.noteTimeline(shard, timeline) })
+    primaries.watch = watch
     const store = new CatalogStore(catalog, id, list, credentials, log)
-    list.onChange = () => store.serversChanged()
+    list.onChange = (before) => {
+      primaries.listChanged(before)
+      store.serversChanged()
+    }
+    await watch.lookAtAll()
+    await checkServers([catalog, ...list.shards], credentials, (line) => log.warn(line))
     const everyServer = () => [catalog, ...list.shards]
     const transactionServers = new PerServer((server) => new SqlTransactionServer(server, credentials), () => undefined)
     const pool = new Pool(clock, credentials)
@@ -127,7 +137,7 @@ export class Router {
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
     const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock, log, onStep: options.onMoveStep })
-    return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => void gates.of([])] })
+    return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => watch.close(), () => void gates.of([])] })
   }
 
   /** Works on moves of buckets beside serving clients. */

@@ -3,13 +3,14 @@
  *
  * A connection is lent to one holder at a time and comes back idle (ReadyForQuery 'I'), or is closed.
  */
-import { SqlError } from '../base/errors.ts'
+import { connectionLost, SqlError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { Connection } from './connection.ts'
 import { txIdle } from './exchange.ts'
 import { query } from './query.ts'
+import { identityQuery, readIdentity } from './server-identity.ts'
 import { hideTimeouts } from './timeouts.ts'
 
 interface Waiter {
@@ -23,10 +24,18 @@ interface Slot {
   open: number
 }
 
+/** What ends the waiting of those who are told so. */
+export type Waits = Set<(error: SqlError) => void>
+
+/** The server could not be entered, or was not the one that was wanted: nothing has been asked of it. */
+const isAway = ({ code }: SqlError) => code.startsWith('08') || code.startsWith('57P')
+
 export class Pool {
   private readonly slots = new Map<string, Slot>()
   private readonly slotOf = new WeakMap<Connection, string>()
   private readonly toReplicas = new Set<Connection>()
+  /** Ends what was begun when the connection was made: to hear that its server is the primary no more. */
+  private readonly untrackOf = new WeakMap<Connection, () => void>()
   private readonly clock: Clock
   private readonly credentials: Credentials
   private closed = false
@@ -44,8 +53,23 @@ export class Pool {
     return slot?.idle.pop()
   }
 
-  /** `waits` holds, while this waits for a connection that others have, what ends it. Throws 53300 when none becomes free in time, or the server's own error when it cannot be entered. */
-  async take(server: ServerAddress, database: string, user: string, waits?: Set<(error: SqlError) => void>): Promise<Connection> {
+  /**
+   * `waits` holds, while this waits for a connection that others have, or for a primary, what ends it. Throws 53300 when none becomes free in time, or the server's
+   * own error when it cannot be entered: at once where no other server could take its place, else when none has in time.
+   */
+  async take(server: ServerAddress, database: string, user: string, waits?: Waits): Promise<Connection> {
+    const until = this.clock.ticks() + limits.failoverWaitMsMax
+    for (;;) {
+      try {
+        return await this.takeNow(server, database, user, waits)
+      } catch (error) {
+        if (!isAway(error as SqlError) || this.clock.ticks() > until || this.credentials.primaries?.seek(server) !== true) throw error
+      }
+      await this.pause(limits.failoverRetryMs, waits)
+    }
+  }
+
+  private async takeNow(server: ServerAddress, database: string, user: string, waits?: Waits): Promise<Connection> {
     if (this.closed) throw new SqlError('57P01', 'the router is shutting down')
     const key = keyOf(server, database, user)
     const slot = this.slots.get(key) ?? { idle: [], waiting: new Set(), open: 0 }
@@ -114,19 +138,10 @@ export class Pool {
   }
 
   private async connect(key: string, slot: Slot, server: ServerAddress, database: string, user: string): Promise<Connection> {
-    const password = user === this.credentials.user ? this.credentials.password : undefined
-    const answerMsMax = server.isReplica === true ? limits.replicaAnswerMsMax : undefined
-    const connection = await Connection.connect({ server, database, user, password, clock: this.clock, answerMsMax })
-    if (server.isReplica === true) this.toReplicas.add(connection)
-    try {
-      await query(connection, hideTimeouts)
-    } catch (error) {
-      this.toReplicas.delete(connection)
-      connection.close()
-      throw error
-    }
+    const connection = await this.enter(this.credentials.primaries?.current(server) ?? server, database, user)
     this.slotOf.set(connection, key)
     connection.onClosed = () => {
+      this.untrackOf.get(connection)?.()
       this.toReplicas.delete(connection)
       slot.open--
       const at = slot.idle.indexOf(connection)
@@ -134,6 +149,55 @@ export class Pool {
       this.replace(key, slot, server, database, user)
     }
     return connection
+  }
+
+  /** A connection to a server that is what it is taken for. It is closed when it is that no more, and not waited for either. */
+  private async enter(server: ServerAddress, database: string, user: string): Promise<Connection> {
+    const { credentials, clock } = this
+    const { primaries } = credentials
+    const password = user === credentials.user ? credentials.password : undefined
+    const answerMsMax = server.isReplica === true ? limits.replicaAnswerMsMax : undefined
+    const connecting = Connection.connect({ server, database, user, password, clock, answerMsMax })
+    const closeLate = () =>
+      void connecting.then((connection) => {
+        this.toReplicas.delete(connection)
+        connection.close()
+      }, () => undefined)
+    let untrack = () => {}
+    const isLeft = new Promise<never>((_resolve, reject) => {
+      untrack = primaries?.track(server, () => {
+        closeLate()
+        reject(connectionLost(server.name, 'it is the primary no more'))
+      }) ?? untrack
+    })
+    try {
+      const connection = await Promise.race([connecting, isLeft])
+      if (server.isReplica === true) this.toReplicas.add(connection)
+      const { rows } = await query(connection, primaries === undefined ? hideTimeouts : `${hideTimeouts}; ${identityQuery}`)
+      await primaries?.admit(server, readIdentity(rows.at(-1)))
+      if (connection.isLost) throw connectionLost(server.name, 'closed')
+      this.untrackOf.set(connection, untrack)
+      return connection
+    } catch (error) {
+      untrack()
+      closeLate()
+      throw error
+    }
+  }
+
+  private pause(ms: number, waits?: Waits): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: SqlError) => {
+        stopTimer()
+        waits?.delete(fail)
+        reject(error)
+      }
+      const stopTimer = this.clock.after(ms, () => {
+        waits?.delete(fail)
+        resolve()
+      })
+      waits?.add(fail)
+    })
   }
 
   /** A waiter must not starve because the connection it would have got was closed. */
@@ -154,7 +218,7 @@ export class Pool {
     for (const waiter of slot.waiting) waiter.fail(error)
   }
 
-  private wait(slot: Slot, server: ServerAddress, waits?: Set<(error: SqlError) => void>): Promise<Connection> {
+  private wait(slot: Slot, server: ServerAddress, waits?: Waits): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const settle = () => {
         slot.waiting.delete(waiter)

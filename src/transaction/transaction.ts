@@ -14,7 +14,7 @@ import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { Connection } from '../shard/connection.ts'
 import { txIdle } from '../shard/exchange.ts'
-import type { Pool } from '../shard/pool.ts'
+import type { Pool, Waits } from '../shard/pool.ts'
 import { query } from '../shard/query.ts'
 import { commitBranches, newTransactionId } from './commit.ts'
 import type { CommitContext } from './commit.ts'
@@ -121,7 +121,7 @@ export class Transaction {
   /** What to tell of it. */
   cancelReason: string | undefined
   /** Ends the session's waiting for connections. */
-  private readonly waits = new Set<(error: SqlError) => void>()
+  readonly waits: Waits = new Set()
   /** Connections that run something for this session now. */
   readonly inUse = new Set<Connection>()
   /** Servers that this session has written on, in this transaction or an earlier one, until somebody notes how far their logs are. */
