@@ -129,6 +129,8 @@ export const limits = {
   forgetEveryMs: 60_000,
   /** A cut-over holds writes for no longer than this, or lets go of everything and is tried again later. */
   cutoverMsMax: 500,
+  /** From when routers are told of it until it asks for locks: what they have begun by then comes first. */
+  cutoverNoticeMs: 15,
   /** It waits for locks for so long, at first and at most: well below PostgreSQL's deadlock_timeout. */
   cutoverLockMsMin: 100,
   cutoverLockMsMax: 350,

@@ -6,10 +6,12 @@
  */
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { Builtins, ShardServer, Snapshot } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 import { adminClient } from './admin-client.ts'
+import { GroupHolds, holdNews } from './group-holds.ts'
 import { loadBuiltins, loadSnapshot } from './load-snapshot.ts'
 import { isBehind } from './migrate.ts'
 import { prepareDatabase } from './prepare-database.ts'
@@ -31,15 +33,18 @@ export class CatalogStore {
   private readonly list: ServerList
   private readonly credentials: Credentials
   private readonly log: Logger
+  /** Of table groups that are being cut over. */
+  readonly holds: GroupHolds
   private readonly databases = new Map<string, DatabaseEntry>()
   private builtinFacts: Builtins | undefined
 
-  constructor(catalog: ServerAddress, clusterId: string, list: ServerList, credentials: Credentials, log: Logger) {
+  constructor(catalog: ServerAddress, clusterId: string, list: ServerList, credentials: Credentials, clock: Clock, log: Logger) {
     this.catalog = catalog
     this.clusterId = clusterId
     this.list = list
     this.credentials = credentials
     this.log = log
+    this.holds = new GroupHolds(clock)
   }
 
   get servers(): readonly ShardServer[] {
@@ -104,6 +109,7 @@ export class CatalogStore {
   }
 
   async close(): Promise<void> {
+    this.holds.close()
     await Promise.all(this.knownDatabases.map((database) => this.forget(database)))
   }
 
@@ -136,6 +142,17 @@ export class CatalogStore {
     }
   }
 
+  private hear(database: string, payload: string | undefined): void {
+    const news = holdNews(payload)
+    if (news === undefined) this.refreshBeside(database)
+    else if (news.kind === 'hold') this.holds.hold(database, news.group)
+    else {
+      // Who has waited then plans with the layout that the cut-over has made.
+      const loading = this.databases.get(database)?.loading?.catch(() => undefined)
+      void Promise.resolve(loading).then(() => this.holds.free(database, news.group))
+    }
+  }
+
   private refreshBeside(database: string): void {
     this.refresh(database).catch((error: Error) => this.log.warn(`snapshot of ${database}: ${error.message}`))
   }
@@ -143,7 +160,7 @@ export class CatalogStore {
   /** The connection that reads snapshots also hears of other routers' schema changes. */
   private async connect(database: string): Promise<pg.Client> {
     const client = await adminClient(this.catalog, database, this.credentials)
-    client.on('notification', () => this.refreshBeside(database))
+    client.on('notification', ({ payload }) => this.hear(database, payload))
     client.on('end', () => {
       const entry = this.databases.get(database)
       if (entry !== undefined) entry.client = undefined

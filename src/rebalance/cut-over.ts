@@ -6,6 +6,8 @@
  * copies are compared. What follows takes a few milliseconds: the source's leaves are detached and get other names, the target's are
  * attached, the markers of both shards' tables are replaced by those of the next layout, the catalog says who the owner is.
  *
+ * Before, routers are told, and statements over many buckets that have begun nothing let it go first.
+ *
  * Writers wait meanwhile, for `limits.cutoverMsMax` at most: past that everything is let go. Locks are waited for less than PostgreSQL waits before
  * it looks for deadlocks, so nobody is ended in one. A mover that stops in the middle is ended by PostgreSQL.
  */
@@ -13,6 +15,8 @@ import { settleAll } from '../base/settle-all.ts'
 import { limits } from '../base/limits.ts'
 import { quoteIdent } from '../base/quote.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
+import type { HoldNews } from '../coordination/group-holds.ts'
+import { holdText } from '../coordination/group-holds.ts'
 import { Connection } from '../shard/connection.ts'
 import type { QueryResult } from '../shard/query.ts'
 import { query } from '../shard/query.ts'
@@ -69,7 +73,14 @@ export async function cutOver(job: MoveJob, options: CutOverOptions): Promise<Cu
     throw error
   } finally {
     await attempt.close()
+    await tell(job, 'free').catch(() => undefined) // they go on by themselves
   }
+}
+
+async function tell(job: MoveJob, kind: HoldNews['kind']): Promise<void> {
+  if (job.moved.kind !== 'bucket') return
+  const catalog = await job.sessions.on(job.catalog)
+  await catalog.query(`SELECT pg_notify('pgherd_schema', $1)`, [holdText({ kind, group: job.moved.group })])
 }
 
 const lockNotAvailable = '55P03'
@@ -113,8 +124,8 @@ class Attempt {
     const bucket = await readBucketTables(job)
     if (bucket.digest !== digest) throw new Abandoned('the schema was changed, or a replica promoted', true)
     const { tables } = bucket
+    await this.announce()
     job.onStep('locks')
-    this.heldSince = job.clock.ticks()
     const rows = tables.length === 0 ? undefined : await this.swap(bucket, compareHeld, atOnce)
     await this.decide(catalog, bucket)
     this.checkTime()
@@ -124,6 +135,14 @@ class Attempt {
     const branches = this.connections.map((connection, i) => new ServerBranch({ server: servers[i] as ServerAddress, wrote: true, cannotPrepare: i === 0, connection }))
     await commitBranches(branches, { id: newTransactionId(job.clock), database: job.database, isAsked: false }, job.commit)
     return { heldMs: this.heldUntilNow, rows }
+  }
+
+  /** From here on routers hold statements over whole tables of the group (coordination/group-holds.ts): those under way end, and are followed by none. */
+  private async announce(): Promise<void> {
+    const { job } = this
+    this.heldSince = job.clock.ticks()
+    await tell(job, 'hold')
+    await job.clock.sleep(limits.cutoverNoticeMs)
   }
 
   /** Gives the number of rows that were compared. */

@@ -70,9 +70,10 @@ export class MoveRecord {
     return { ...row, definition: row.definition ?? undefined, subscription: row.subscription ?? undefined }
   }
 
-  /** The next stage is stored before it begins; routers are told, since they prepare for buckets that may be gone (Snapshot.isMoving). */
+  /** The next stage is stored before it begins; routers are told where a move begins or ends, since they prepare for buckets that may be gone (Snapshot.isMoving). */
   async to(stage: MoveStage, notes: MoveNotes = {}): Promise<void> {
-    await this.write([`stage = '${stage}'`, 'changed_at = clock_timestamp()', 'started_at = coalesce(started_at, clock_timestamp())', ...times[stage]], notes)
+    const isNews = stage === 'copying' || stage === 'undoing' || stage === 'done' || stage === 'undone'
+    await this.write([`stage = '${stage}'`, 'changed_at = clock_timestamp()', 'started_at = coalesce(started_at, clock_timestamp())', ...times[stage]], notes, isNews)
   }
 
   async note(notes: MoveNotes): Promise<void> {
@@ -89,11 +90,11 @@ export class MoveRecord {
     await this.client.query('UPDATE pgherd.move SET cutovers = cutovers + 1, held_ms = greatest(held_ms, $3) WHERE id = $1 AND fence = $2', [this.id, this.fence, Math.round(heldMs)])
   }
 
-  private async write(fixed: readonly string[], notes: MoveNotes): Promise<void> {
+  private async write(fixed: readonly string[], notes: MoveNotes, isNews = false): Promise<void> {
     const entries = Object.entries(notes)
     const sets = [...fixed, ...entries.map(([column], i) => `${column} = $${i + 3}`)]
     const { rowCount } = await this.client.query(
-      `UPDATE pgherd.move SET ${sets.join(', ')} WHERE id = $1 AND fence = $2 RETURNING ${fixed.length > 0 ? `pg_notify('pgherd_schema', '')` : '1'}`,
+      `UPDATE pgherd.move SET ${sets.join(', ')} WHERE id = $1 AND fence = $2 RETURNING ${isNews ? `pg_notify('pgherd_schema', '')` : '1'}`,
       [this.id, this.fence, ...entries.map(([, value]) => value as unknown)],
     )
     if (rowCount !== 1) throw new MoveTaken(this.id)

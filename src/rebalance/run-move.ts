@@ -108,7 +108,7 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
   const target = await job.sessions.on(job.target)
   for (const { leaf } of bucket.tables) await target.query(`ANALYZE ${leaf}`)
   let compared: Compared | undefined
-  let lockMs: number = limits.cutoverLockMsMin
+  let lockMs: number = 2 * limits.cutoverLockMsMin
   let atOnce = false
   for (let pauseMs: number = limits.cutoverRetryMsMin; ; ) {
     signal.throwIfAborted()

@@ -94,7 +94,7 @@ export class Router {
     const credentials = { ...login, primaries }
     const watch = new PrimaryWatch({ list, catalog, credentials: login, clock, log, onTimeline: (shard, timeline) => primaries.noteTimeline(shard, timeline) })
     primaries.watch = watch
-    const store = new CatalogStore(catalog, id, list, credentials, log)
+    const store = new CatalogStore(catalog, id, list, credentials, clock, log)
     list.onChange = (before) => {
       primaries.listChanged(before)
       store.serversChanged()

@@ -13,6 +13,7 @@ import type { ResultSink } from '../executor/result-sink.ts'
 import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
 import type { QueryPlan } from '../planner/plan.ts'
+import { groupsOf } from '../planner/plan-groups.ts'
 import type { Statement } from '../sql/parse.ts'
 import { checkReadOnly } from './check-read-only.ts'
 import type { Session } from './session.ts'
@@ -20,6 +21,7 @@ import type { Session } from './session.ts'
 export async function runData(statement: Statement, args: Arguments, sink: ResultSink & { touched?: boolean }, session: Session): Promise<StatementEnd> {
   const { services, transaction, database } = session
   let refreshed = false
+  let hasLetPass = false
   for (let attempt = 0; ; attempt++) {
     const snapshot = await session.currentSnapshot()
     const { plan, unknownNames } = session.plan(statement, args.types, snapshot, args.rowsMax > 0)
@@ -30,6 +32,10 @@ export async function runData(statement: Statement, args: Arguments, sink: Resul
       if (fresh.version !== snapshot.version) continue
     }
     checkReadOnly(plan, transaction)
+    if (!hasLetPass && (await letCutOverPass(plan, snapshot, session))) {
+      hasLetPass = true
+      continue
+    }
     try {
       return await execute(plan, args, sink, session.executionContext(snapshot, statement.source.text), session)
     } catch (error) {
@@ -57,6 +63,16 @@ async function execute(plan: QueryPlan, args: Arguments, sink: ResultSink, conte
     } else transaction.forgetStatement()
     throw error
   }
+}
+
+/** True when it has waited: whoever has locks that a cut-over may wait for does not. */
+async function letCutOverPass(plan: QueryPlan, snapshot: Snapshot, { services, transaction, database }: Session): Promise<boolean> {
+  const { holds } = services.store
+  if (!holds.isAny || transaction.participants.size > 0) return false
+  const passing = holds.passing(database, groupsOf(plan, snapshot))
+  await passing
+  if (transaction.cancelled !== undefined) throw transaction.cancelled
+  return passing !== undefined
 }
 
 /** False when there is no other layout to plan with. */
