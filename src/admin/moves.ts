@@ -3,10 +3,12 @@ import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
+import { readCluster } from '../coordination/bootstrap.ts'
 import type { Move, MoveWish } from '../rebalance/move.ts'
 import { readMoves, readUnfinished, requestMoves, requestTableMoves, wishOfMoves } from '../rebalance/move-requests.ts'
 import type { AdminContext } from './admin-context.ts'
 import { measureBucket } from './plan-moves.ts'
+import { measureTable } from './plan-table-moves.ts'
 import { withActiveShards } from './with-active-shards.ts'
 
 /** Gives the move's id. */
@@ -14,6 +16,18 @@ export async function moveBucket(context: AdminContext, database: string, group:
   const bytes = await measureBucket(context, database, group, bucket)
   return withActiveShards(context, database, [target], undefined, async (client) => {
     const [id = 0] = await requestMoves(client, [{ group, bucket, target }])
+    await client.query('UPDATE pgherd.move SET bytes_total = $2 WHERE id = $1', [id, bytes])
+    return id
+  })
+}
+
+/** The same for a single table and those that have to be where it is. */
+export async function moveTable(context: AdminContext, database: string, table: number, target: number): Promise<number> {
+  const { catalog, credentials } = context
+  const { shards } = await readCluster(catalog, credentials)
+  return withActiveShards(context, database, [target], undefined, async (client) => {
+    const bytes = await measureTable(context, client, shards, table)
+    const [id = 0] = await requestTableMoves(client, [{ table, target }])
     await client.query('UPDATE pgherd.move SET bytes_total = $2 WHERE id = $1', [id, bytes])
     return id
   })

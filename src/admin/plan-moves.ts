@@ -1,4 +1,4 @@
-/** Which buckets of a database should move: those of all table groups, with their bytes and the time that moving them takes. */
+/** Which buckets and single tables of a database should move, with their bytes and the time that moving them takes. */
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { planRebalance } from '../catalog/plan-rebalance.ts'
@@ -8,6 +8,8 @@ import type { AdminContext } from './admin-context.ts'
 import type { LeafBytes } from './bucket-bytes.ts'
 import { leafKey, measureLeaves } from './bucket-bytes.ts'
 import { msOf, msOfAll, readSpeed } from './move-speed.ts'
+import type { TableMove } from './plan-table-moves.ts'
+import { planTableMoves } from './plan-table-moves.ts'
 
 /** What is to be even: the number of buckets on each shard, or their bytes. */
 export type BalanceBy = 'buckets' | 'bytes'
@@ -17,14 +19,16 @@ export interface BucketMove {
   /** Names of its tables, as the shell's search path shows them. */
   readonly tables: readonly string[]
   readonly bucket: number
+  readonly table: undefined
   readonly source: number
   readonly target: number
   readonly bytes: number
-  readonly ms: number
 }
 
+export type PlannedMove = (BucketMove | TableMove) & { readonly ms: number }
+
 export interface MovesPlan {
-  readonly moves: readonly BucketMove[]
+  readonly moves: readonly PlannedMove[]
   readonly bytes: number
   /** Of all, when as many go at a time as may. */
   readonly ms: number
@@ -41,7 +45,7 @@ export function asBalanceBy(text: string): BalanceBy {
   throw new SqlError('22023', `cannot balance by "${text}"`, { hint: 'It is buckets or bytes.' })
 }
 
-/** Buckets of shards that are being drained go to the active ones, which are brought to about the same. */
+/** What is on shards that are being drained goes to the active ones, whose buckets are brought to about the same. */
 export async function planMoves(context: AdminContext, database: string, by: BalanceBy): Promise<MovesPlan> {
   const { catalog, credentials } = context
   const { servers, shards: addresses } = await readCluster(catalog, credentials)
@@ -49,14 +53,16 @@ export async function planMoves(context: AdminContext, database: string, by: Bal
   return withAdmin(catalog, database, credentials, async (client) => {
     const [groups, speed] = [await readGroups(client), await readSpeed(client)]
     const bytes = await measureLeaves(database, addresses, context)
-    const moves = groups.flatMap(({ id, owners, tables }) => {
+    const buckets = groups.flatMap(({ id, owners, tables }) => {
       const weights = bucketBytes(owners, tables, bytes)
       const planned = planRebalance({ name: `group ${id}`, owners, weights: by === 'bytes' ? weights : owners.map(() => 1), shards })
       return planned.map(({ bucket, source, target }): BucketMove => {
         const size = weights[bucket] ?? 0
-        return { group: id, tables: tables.map(({ name }) => name), bucket, source, target, bytes: size, ms: msOf(size, speed) }
+        return { group: id, tables: tables.map(({ name }) => name), bucket, table: undefined, source, target, bytes: size }
       })
     })
+    const planned = [...buckets, ...(await planTableMoves(context, client, addresses, shards))]
+    const moves = planned.map((move): PlannedMove => ({ ...move, ms: msOf(move.bytes, speed) }))
     return { moves, bytes: moves.reduce((sum, move) => sum + move.bytes, 0), ms: msOfAll(moves) }
   })
 }

@@ -6,7 +6,7 @@ import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { isStaleFence } from '../coordination/fences.ts'
 import type { Lease } from '../coordination/locks.ts'
-import { readMoves, readUnfinished, requestMoves } from '../rebalance/move-requests.ts'
+import { readMoves, readUnfinished, requestMoves, requestTableMoves } from '../rebalance/move-requests.ts'
 import type { AdminContext } from './admin-context.ts'
 import type { BalanceBy, MovesPlan } from './plan-moves.ts'
 import { planMoves } from './plan-moves.ts'
@@ -60,8 +60,10 @@ async function refuseWhileMoving(client: pg.Client): Promise<void> {
   })
 }
 
+/** Buckets come first in the plan, too. */
 async function request(client: pg.Client, { moves }: MovesPlan, rebalance: number): Promise<number[]> {
-  const ids = await requestMoves(client, moves)
+  const ids = await requestMoves(client, moves.filter((move) => move.table === undefined))
+  ids.push(...(await requestTableMoves(client, moves.filter((move) => move.table !== undefined))))
   const asked = await readMoves(client, ids)
   if (asked.some(({ id, source }) => source !== moves[ids.indexOf(id)]?.source)) throw new SqlError('40001', 'buckets have moved while the rebalance was planned', { hint: 'Try again.' })
   await client.query('UPDATE pgherd.move m SET rebalance = $1, bytes_total = w.bytes FROM unnest($2::bigint[], $3::bigint[]) w (id, bytes) WHERE m.id = w.id', [rebalance, ids, moves.map(({ bytes }) => bytes)])

@@ -1,10 +1,11 @@
 /** pgherd.rebalance() and what else operators ask of moves. */
-import { isResting, moveBucket, undoMove, unfinishedMoves, wishForMoves } from '../../admin/moves.ts'
+import { isResting, moveBucket, moveTable, undoMove, unfinishedMoves, wishForMoves } from '../../admin/moves.ts'
 import type { MovesPlan } from '../../admin/plan-moves.ts'
 import { asBalanceBy, planMoves } from '../../admin/plan-moves.ts'
 import { startRebalance } from '../../admin/rebalance.ts'
 import { SqlError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
+import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
 import { resolveName } from '../../planner/resolve.ts'
 import type { AnyNode } from '../../sql/ast.ts'
 import { parseOne } from '../../sql/parse.ts'
@@ -41,6 +42,18 @@ export const moveCalls: OperatorCalls = {
     run: async (values, session) => {
       const group = await groupOf(given(values, 'table_name'), session)
       return number(await moveBucket(session.services.admin, session.database, group, Number(given(values, 'bucket')), Number(given(values, 'shard'))))
+    },
+  },
+  move_table: {
+    parameters: [
+      { name: 'table_name', type: 'text' },
+      { name: 'shard', type: 'integer' },
+    ],
+    gives: 'value',
+    acts: true,
+    run: async (values, session) => {
+      const table = await singleOf(given(values, 'table_name'), session)
+      return number(await moveTable(session.services.admin, session.database, table, Number(given(values, 'shard'))))
     },
   },
   pause_moves: wish('paused'),
@@ -107,10 +120,21 @@ async function groupOf(text: string, session: Session): Promise<number> {
     if (snapshot.groups.has(Number(text))) return Number(text)
     throw new SqlError('42704', `table group ${text} does not exist`, { hint: 'SELECT * FROM pgherd.tables shows them.' })
   }
+  const group = tableNamed(text, snapshot, session).table?.group
+  if (group === undefined) throw new SqlError('42809', `"${text}" is not a distributed table: it has no buckets`, { hint: 'pgherd.move_table() moves a single table.' })
+  return group
+}
+
+/** Its number in pgherd.placement. */
+async function singleOf(text: string, session: Session): Promise<number> {
+  const { table } = tableNamed(text, await session.services.store.newest(session.database), session)
+  if (table?.kind === 'single') return table.id
+  throw new SqlError('42809', `"${text}" is not a single table`, { hint: table?.kind === 'distributed' ? 'pgherd.move_bucket() moves a bucket of a distributed table.' : undefined })
+}
+
+function tableNamed(text: string, snapshot: Snapshot, session: Session): Relation {
   const { RangeVar: range } = ((parseOne(`SELECT FROM ${text}`).SelectStmt?.fromClause ?? [])[0] ?? {}) as AnyNode
   const resolved = resolveName(session.nameContext(snapshot, []), range?.schemaname, range?.relname ?? '')
   if (resolved.kind !== 'relation') throw new SqlError('42P01', `relation "${text}" does not exist`)
-  const group = resolved.relation.table?.group
-  if (group === undefined) throw new SqlError('42809', `"${text}" is not a distributed table: it has no buckets`)
-  return group
+  return resolved.relation
 }
