@@ -160,6 +160,10 @@ export const limits = {
   moveGuessMs: 3_000,
   moveGuessBytesPerSecond: 10 * MiB,
   moveSamplesMax: 100,
+  /** Without a terminal, a command that waits for moves tells of one that lasts so often. */
+  moveLineEveryMs: 5_000,
+  /** It waits so long for a router that has gone away. */
+  routerAwayMsMax: 30_000,
   /** Decisions that one pass takes away from one database. */
   forgetRowsMax: 10_000,
 } as const

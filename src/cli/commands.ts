@@ -2,7 +2,11 @@
 import type { Command } from './command.ts'
 import { dev } from './commands/dev.ts'
 import { init } from './commands/init.ts'
+import { move } from './commands/move.ts'
+import { rebalance } from './commands/rebalance.ts'
 import { router } from './commands/router.ts'
 import { status } from './commands/status.ts'
+import { undo } from './commands/undo.ts'
+import { cancel, pause, resume } from './commands/wishes.ts'
 
-export const commands: readonly Command[] = [dev, router, init, status]
+export const commands: readonly Command[] = [dev, router, init, status, rebalance, move, pause, resume, cancel, undo]

@@ -21,21 +21,30 @@ export interface ReachValues {
   readonly database: string
 }
 
-/** Throws when no router answers, or what the work throws. */
+/** None answers, or it went away in the middle of the work. */
+export class NoRouter extends Error {}
+
+/** Throws NoRouter when none answers, or what the work throws. */
 export async function withRouter<T>(values: ReachValues, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const { host, port } = addressOf(values)
   const client = new pg.Client({ host, port, user: values.user, database: values.database, application_name: 'pgherd command' })
   client.on('error', () => undefined) // what waits on the client is told
   await client.connect().catch((error: Error & { code?: string }) => {
     if (error.code?.length === 5) throw error // a router has answered
-    throw new Error(`no router answers on ${host}:${port} (${error.message})`)
+    throw new NoRouter(`no router answers on ${host}:${port} (${error.message})`)
   })
   try {
     return await work(client)
+  } catch (error) {
+    const { code = '', message } = error as Error & { code?: string }
+    throw isLost(code, message) ? new NoRouter(`the router on ${host}:${port} went away: ${message}`) : error
   } finally {
     await client.end().catch(() => undefined)
   }
 }
+
+/** By the router, which says so when it stops, or by the system. */
+const isLost = (code: string, message: string) => code.startsWith('57P') || /^E[A-Z]+$/.test(code) || /Connection terminated/.test(message)
 
 function addressOf(values: ReachValues): { host: string; port: number } {
   const folder = values['data-dir']
