@@ -149,6 +149,23 @@ test('a move that is not wanted any more, of a table that is dropped or renamed 
   await client.query('CREATE TABLE kept_2 (a int)')
 })
 
+test('a table that gets another kind, or is made anew, while it moves', async () => {
+  await client.query('CREATE TABLE turned (a int, b text); INSERT INTO turned SELECT g, g FROM generate_series(1, 50) g')
+  let hold = true
+  const mover = await moving.only((step) => {
+    if (step === 'foreign keys' && hold) throw new Error('not yet')
+  })
+  const id = await moving.requestTable('turned')
+  await mover.turn()
+  await moving.untilStage(id, 'catching-up')
+  await client.query(`SELECT create_distributed_table('turned', 'a')`)
+  expect(await rowsOf('SELECT count(*)::int, sum(a)::int FROM turned')).toEqual([[50, 1275]])
+  hold = false
+  await moving.untilStage(id, 'undone')
+  expect(await moving.leftovers()).toEqual([])
+  expect(await rowsOf('SELECT count(*)::int, sum(a)::int FROM turned')).toEqual([[50, 1275]])
+})
+
 test('what replication does not take along is not moved, and why is told', async () => {
   await client.query('CREATE UNLOGGED TABLE quick (a int)')
   await moving.only()

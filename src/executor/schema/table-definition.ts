@@ -1,5 +1,5 @@
 /** A table's definition as the shell has it, and the statements that make the same table on a shard. */
-import { qualified, quoteIdent } from '../../base/quote.ts'
+import { qualified, quoteIdent, quoteLiteral } from '../../base/quote.ts'
 import type { Relation, Snapshot, TableGroup, TablePlacement } from '../../catalog/snapshot.ts'
 import { leafName, markerOn } from '../../catalog/snapshot.ts'
 import { rowsOfView } from './materialized-view.ts'
@@ -101,7 +101,9 @@ export function columnText(column: TableDefinition['columns'][number]): string {
 
 /** Statements that make an empty table on a shard, and its marker; foreign keys come later (foreignKeyStatements). */
 export function createStatements(relation: Relation, definition: TableDefinition, group: TableGroup | undefined, shard: number): string[] {
-  return relation.table === undefined ? [] : [...tableStatements(relation, definition, group, shard), markerStatement(relation, group, shard)]
+  if (relation.table === undefined) return []
+  const dropCopy = `SELECT pgherd.drop_copy(${quoteLiteral(qualified(relation.schema, relation.name))})`
+  return [dropCopy, ...tableStatements(relation, definition, group, shard), markerStatement(relation, group, shard)]
 }
 
 /** What of a relation says how its table on a shard is called, and which parts it has there. */
