@@ -55,11 +55,11 @@ test('on a terminal there is a bar for each move that goes on, drawn over the la
   const { show } = display(true)
   const waiting = move({ id: 2, bucket: 8 })
   expect(show([copying, waiting], 9000)).toBe(
-    '[#########-----------]  45% move 1: bucket 7 of t, shard 1 -> 3  copying, 2.0 MB of 4.0 MB, 1.0 MB/s, 2 s left\n' + '[--------------------]   0% 0 of 2 moves, about 9 s left\n',
+    ['[#########-----------]  45% move 1: bucket 7 of t, shard 1 -> 3  copying, 2.0 MB of 4.0 MB, 1.0 MB/s, 2 s left', '[--------------------]   0% 0 of 2 moves, about 9 s left', ''].join('\n'),
   )
   const next = show([done, waiting], 4000)
   expect(next).toBe(
-    '\u001b[2A\u001b[0J' + 'move 1: bucket 7 of t, shard 1 -> 3: done in 5 s, 4.0 MB, 900 rows compared, writes held for 80 ms at most\n' + '[##########----------]  50% 1 of 2 moves, about 4 s left\n',
+    ['\u001b[2A\u001b[0Jmove 1: bucket 7 of t, shard 1 -> 3: done in 5 s, 4.0 MB, 900 rows compared, writes held for 80 ms at most', '[##########----------]  50% 1 of 2 moves, about 4 s left', ''].join('\n'),
   )
 })
 
