@@ -146,8 +146,9 @@ export const limits = {
   compareParts: 256,
   compareTimesMax: 20,
   movePollMs: 200,
-  /** How often a router looks for moves that nobody works on. */
+  /** How often a router looks for moves that nobody works on: in databases that it serves, and in all. */
   moverEveryMs: 1_000,
+  moverLookEverywhereMs: 15_000,
   /** Who works on a move says so; another takes over when it has not for so long. */
   moverBeatMs: 1_000,
   moverSilenceMsMax: 5_000,

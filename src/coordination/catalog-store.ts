@@ -108,6 +108,11 @@ export class CatalogStore {
     return [...this.databases.keys()]
   }
 
+  /** Of those, the ones that it is connected to: one that was dropped through another router is not. */
+  get servedDatabases(): string[] {
+    return this.knownDatabases.filter((database) => this.databases.get(database)?.client !== undefined)
+  }
+
   async close(): Promise<void> {
     this.holds.close()
     await Promise.all(this.knownDatabases.map((database) => this.forget(database)))

@@ -5,12 +5,11 @@
  * order in which they were asked for, as many at a time as shards may take part in. When it stops or loses its lock, its
  * connections are closed, and the next one goes on from the stages that are stored.
  */
-import type pg from 'pg'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
-import { clusterDatabase } from '../coordination/catalog-store.ts'
+import { KeptClient } from '../coordination/kept-client.ts'
 import type { Lease, Locks } from '../coordination/locks.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { CommitContext } from '../transaction/commit.ts'
@@ -20,6 +19,7 @@ import type { MoveJob } from './move-job.ts'
 import { readUnfinished } from './move-requests.ts'
 import { MoveRecord, MoveTaken } from './move-record.ts'
 import { MoveSessions } from './move-sessions.ts'
+import { MoveWatch } from './move-watch.ts'
 import { runMove } from './run-move.ts'
 import type { SingleCopyStatements } from './single-tables.ts'
 
@@ -30,6 +30,8 @@ export interface MoverParts {
   readonly commit: CommitContext
   readonly singleCopy: SingleCopyStatements
   readonly locks: Locks
+  /** Those that this router serves: their moves are found sooner than others'. */
+  readonly databases?: (() => readonly string[]) | undefined
   readonly clock: Clock
   readonly log: Logger
   /** Is told of each step before it is done; what it throws ends the move's mover as a crash would. */
@@ -52,11 +54,13 @@ export class Mover {
   private readonly parts: MoverParts
   private readonly works = new Map<string, Promise<void>>()
   private readonly stopping = new AbortController()
+  private readonly watch: MoveWatch
   private readonly stopTimer: () => void
   private turning: Promise<void> | undefined
 
   constructor(parts: MoverParts) {
     this.parts = parts
+    this.watch = new MoveWatch(parts)
     this.stopTimer = parts.clock.every(limits.moverEveryMs, () => void this.turn())
   }
 
@@ -72,15 +76,15 @@ export class Mover {
     this.stopTimer()
     this.stopping.abort(new Error('the router stops'))
     await this.turning
+    this.watch.close()
     await Promise.all(this.works.values())
   }
 
   private async look(): Promise<void> {
-    const { catalog, credentials, locks, log } = this.parts
-    const databases = await withAdmin(catalog, 'postgres', credentials, databaseNames, limits.serverAnswerMsMax)
-    for (const database of databases) {
+    const { locks, log } = this.parts
+    for (const [database, moves] of await this.watch.unfinished()) {
       if (this.works.has(database) || this.stopping.signal.aborted) continue
-      if (!(await this.unfinished(database)).some((move) => isAtWork(move) && !move.isWorkedOn)) continue
+      if (!moves.some((move) => isAtWork(move) && !move.isWorkedOn)) continue
       const lease = await locks.acquire(`moves of ${database}`)
       if (lease === undefined) continue
       const work = new DatabaseMoves(database, lease, this.stopping.signal, this.parts)
@@ -93,19 +97,6 @@ export class Mover {
       this.works.set(database, work)
     }
   }
-
-  private unfinished(database: string): Promise<Move[]> {
-    const { catalog, credentials } = this.parts
-    return withAdmin(catalog, database, credentials, readUnfinished, limits.serverAnswerMsMax).catch((error: Error & { code?: string }) => {
-      if (error.code === '42P01' || error.code === '3F000') return [] // not one of the cluster's, or an older one
-      throw error
-    })
-  }
-}
-
-async function databaseNames(client: pg.Client): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> $1', [clusterDatabase])
-  return rows.map(({ name }) => name)
 }
 
 /** A paused move that has made nothing yet needs nobody. */
@@ -129,11 +120,12 @@ class DatabaseMoves {
   /** Until nothing is left to do, or it may do no more. */
   async run(): Promise<void> {
     const { catalog, credentials, clock } = this.parts
+    const kept = new KeptClient({ server: catalog, database: this.database, credentials, answerMsMax: limits.serverAnswerMsMax, awayMs: 0, clock })
     const stopAll = () => this.running.forEach(({ sessions }) => sessions.stopWork())
     this.signal.addEventListener('abort', stopAll)
     try {
       while (!this.signal.aborted) {
-        const unfinished = await withAdmin(catalog, this.database, credentials, readUnfinished, limits.serverAnswerMsMax)
+        const unfinished = await kept.ask(readUnfinished)
         const open = unfinished.filter(isAtWork)
         if (open.length === 0 && this.running.size === 0) return
         for (const move of open) if (this.mayStart(move, open)) await this.start(move)
@@ -142,6 +134,7 @@ class DatabaseMoves {
     } finally {
       stopAll()
       await Promise.all([...this.running.values()].map(({ ended }) => ended))
+      kept.close()
       this.signal.removeEventListener('abort', stopAll)
     }
   }

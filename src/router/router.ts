@@ -136,7 +136,7 @@ export class Router {
     }
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
-    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock, log, onStep: options.onMoveStep })
+    const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, databases: () => store.servedDatabases, clock, log, onStep: options.onMoveStep })
     return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => watch.close(), () => void gates.of([])] })
   }
 

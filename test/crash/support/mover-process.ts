@@ -36,7 +36,7 @@ if (fatal === 'prepared') {
     return Set.prototype.add.call(inFlight, id) as Set<string>
   }
 }
-const mover = new Mover({ catalog, shards: () => shards, credentials, commit, singleCopy: singleCopyStatements, locks, clock: realClock, log, onStep: (step) => void (step === fatal && die()) })
+const mover = new Mover({ catalog, shards: () => shards, credentials, commit, singleCopy: singleCopyStatements, locks, databases: () => ['postgres'], clock: realClock, log, onStep: (step) => void (step === fatal && die()) })
 const [id] = await withAdmin(catalog, 'postgres', credentials, (client) => requestMoves(client, [{ group: Number(group), bucket: Number(bucket), target: Number(target) }]))
 process.stdout.write(`${id}\n`)
 await mover.turn()

@@ -68,7 +68,7 @@ export class Moving {
     const { catalog, store, clusterId } = this
     const locks = new LeasedLocks({ store, fences: new CatalogFences(catalog, credentials), holder: 'a mover', leaseMs: limits.leaseMs, clock: realClock, log })
     const servers = [catalog, ...this.shards].map((server) => new SqlTransactionServer(server, credentials))
-    const mover = new Mover({ catalog, shards: () => this.shards, credentials, commit: { clusterId, clock: realClock, log, inFlight: new Set(), servers }, singleCopy: singleCopyStatements, locks, clock: realClock, log, onStep })
+    const mover = new Mover({ catalog, shards: () => this.shards, credentials, commit: { clusterId, clock: realClock, log, inFlight: new Set(), servers }, singleCopy: singleCopyStatements, locks, databases: () => ['postgres'], clock: realClock, log, onStep })
     this.movers.push({ mover, locks })
     return mover
   }
