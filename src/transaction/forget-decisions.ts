@@ -16,7 +16,9 @@ export async function forgetDecisions(context: CommitContext): Promise<void> {
 }
 
 async function forgetIn(database: string, server: TransactionServer, context: CommitContext): Promise<void> {
-  const old = await server.oldDecisions(database, limits.decisionKeepMs, limits.askedDecisionKeepMs)
+  // Who could still come to a decision that recovery has made had begun before it.
+  const abortedBefore = await server.openSince()
+  const old = await server.oldDecisions(database, { ageMs: limits.decisionKeepMs, askedAgeMs: limits.askedDecisionKeepMs, abortedBefore })
   if (old.length === 0) return
   // Asked after the rows were read: who had prepared by the time of a decision and has not now never will have again.
   const pending = new Map(await Promise.all(context.servers.map(async (other) => [other.id, await preparedOn(other, context)] as const)))

@@ -5,7 +5,7 @@ import { quoteLiteral } from '../base/quote.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
 import type { FinishVerb } from './branch.ts'
-import type { DecisionRow, Outcome, PreparedTransaction, TransactionServer } from './transaction-server.ts'
+import type { DecisionRow, OldDecisions, Outcome, PreparedTransaction, TransactionServer } from './transaction-server.ts'
 
 interface StoredDecision {
   readonly id: string
@@ -66,14 +66,19 @@ export class SqlTransactionServer implements TransactionServer {
     })
   }
 
-  oldDecisions(database: string, ageMs: number, askedAgeMs: number): Promise<readonly DecisionRow[]> {
-    // A transaction that could still come to its decision had begun before recovery aborted it.
+  async openSince(): Promise<number> {
+    // This query's own transaction is one of them.
+    const [row] = await this.rows<{ ms: number }>('postgres', 'SELECT floor(1000 * extract(epoch FROM min(xact_start)))::float8 AS ms FROM pg_catalog.pg_stat_activity')
+    return row?.ms ?? 0
+  }
+
+  oldDecisions(database: string, { ageMs, askedAgeMs, abortedBefore }: OldDecisions): Promise<readonly DecisionRow[]> {
     return this.decisions(
       database,
       `WHERE decided_at < clock_timestamp() - (CASE WHEN asked THEN $2 ELSE $1 END)::float8 * interval '1 ms'
-       AND (outcome = 'committed' OR decided_at < (SELECT min(xact_start) FROM pg_catalog.pg_stat_activity))
+       AND (outcome = 'committed' OR decided_at < timestamptz 'epoch' + $3::float8 * interval '1 ms')
        ORDER BY decided_at LIMIT ${limits.forgetRowsMax}`,
-      [ageMs, askedAgeMs],
+      [ageMs, askedAgeMs, abortedBefore],
     )
   }
 

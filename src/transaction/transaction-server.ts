@@ -21,6 +21,14 @@ export interface DecisionRow {
   readonly others: readonly number[] | undefined
 }
 
+/** Decisions that were made so long ago; what is 'aborted', also before a moment by the server's clock. */
+export interface OldDecisions {
+  readonly ageMs: number
+  /** Of those whose id a client knows. */
+  readonly askedAgeMs: number
+  readonly abortedBefore: number
+}
+
 export interface TransactionServer {
   readonly id: number
   readonly name: string
@@ -36,10 +44,8 @@ export interface TransactionServer {
   settle(database: string, id: string): Promise<DecisionRow>
   /** COMMIT PREPARED or ROLLBACK PREPARED. Nothing happens when it is not there any more. */
   finish(database: string, name: string, verb: FinishVerb): Promise<void>
-  /**
-   * Decisions that are so old, and that no open transaction of the server could still come to. Of those whose id a client knows, ones as old as
-   * `askedAgeMs`.
-   */
-  oldDecisions(database: string, ageMs: number, askedAgeMs: number): Promise<readonly DecisionRow[]>
+  /** Milliseconds, by the server's clock: what is open on it now began no earlier. */
+  openSince(): Promise<number>
+  oldDecisions(database: string, wanted: OldDecisions): Promise<readonly DecisionRow[]>
   forget(database: string, ids: readonly string[]): Promise<void>
 }

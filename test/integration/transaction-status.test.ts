@@ -162,7 +162,7 @@ describe('the outcome of a transaction', () => {
     const witness = await connect(cluster.running.cluster.catalog.port)
     await decider.query('BEGIN; SELECT 1')
     expect(await catalog.settle('postgres', 'abcd')).toMatchObject({ outcome: 'aborted' })
-    const seen = async () => (await catalog.oldDecisions('postgres', 0, 0)).some(({ id }) => id === 'abcd')
+    const seen = async () => (await catalog.oldDecisions('postgres', { ageMs: 0, askedAgeMs: 0, abortedBefore: await catalog.openSince() })).some(({ id }) => id === 'abcd')
     expect(await seen()).toBe(false)
     await expect(decider.query(`SELECT pgherd.decide('abcd', '{}', false)`)).rejects.toMatchObject({ code: '23505' })
     await decider.query('ROLLBACK')

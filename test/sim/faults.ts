@@ -7,9 +7,15 @@ export type Fault =
   | { readonly kind: 'late messages'; readonly perMille: number; readonly msMax: number }
   | { readonly kind: 'router crash' | 'server crash' | 'redis restart'; readonly atMs: number; readonly which: number; readonly downMs: number }
   | { readonly kind: 'router pause' | 'server pause'; readonly atMs: number; readonly which: number; readonly ms: number }
+  | { readonly kind: 'clock put back asleep'; readonly atMs: number; readonly which: number; readonly ms: number; readonly byMs: number }
+  /** Until so long after the start, the first `nth` messages of the kind are let through. What is cut was delivered, and its reply is lost. */
+  | { readonly kind: 'asleep at a message'; readonly atMs: 0; readonly which: number; readonly of: string; readonly nth: number; readonly isCut: boolean; readonly ms: number }
   | { readonly kind: 'unreachable'; readonly atMs: number; readonly which: number; readonly server: number; readonly ms: number }
   | { readonly kind: 'clock jump'; readonly atMs: number; readonly which: number; readonly byMs: number }
   | { readonly kind: 'redis failover'; readonly atMs: number; readonly lagMs: number }
+
+/** What a router asks of servers and of Redis where it matters that it has slept, as it begins. */
+const messages = ['COMMIT deciding', 'COMMIT through the gate', 'PREPARE', 'COMMIT PREPARED', 'settle', 'fence', 'extend', 'take recovery', 'let go of the gate', 'forget']
 
 /** Which kinds there are, and how often, differs from run to run: some faults are found only where others are not. */
 export function drawFaults(random: Random): Fault[] {
@@ -36,6 +42,14 @@ export function drawFaults(random: Random): Fault[] {
   some(15, 2, () => ({ kind: 'clock jump', atMs: atMs() * random.pick([1, 20]), which: which(), byMs: random.pick([-1, 1]) * random.below(random.pick([1_000, 10_000])) }))
   some(20, 2, () => ({ kind: 'redis restart', atMs: atMs() * random.pick([1, 20]), which: which(), downMs: random.pick([0, 1_000, 5_000]) }))
   some(10, 2, () => ({ kind: 'redis failover', atMs: atMs() * random.pick([1, 20]), lagMs: random.below(4_000) }))
+  some(3, 1, () => {
+    const ms = time()
+    return { kind: 'clock put back asleep', atMs: atMs(), which: which(), ms, byMs: Math.round(ms * (0.8 + random.below(40) / 100)) }
+  })
+  some(10, 1, () => {
+    const of = random.chance(30) ? 'COMMIT deciding' : random.pick(messages)
+    return { kind: 'asleep at a message', atMs: 0, which: which(), of, nth: random.below(3), isCut: random.chance(60), ms: random.chance(30) ? 25_000 + random.below(10_000) : time() }
+  })
   return faults
 }
 
@@ -94,6 +108,19 @@ export function arrange(fault: Fault, world: World, onRestart: () => void): void
         of<{ process: World['redis']['process'] }>(fault.kind === 'router pause' ? routers : servers, fault.which).process.pause(fault.ms)
       })
       return
+    case 'clock put back asleep':
+      at(fault.atMs, () => {
+        happens()
+        const { process } = of(routers, fault.which)
+        process.pause(fault.ms)
+        process.clockAheadMs -= fault.byMs
+      })
+      return
+    case 'asleep at a message': {
+      const { process } = of(routers, fault.which)
+      network.setTrap({ process, of: fault.of, left: fault.nth, isCut: fault.isCut, spring: () => (happens(), process.pause(fault.ms)) })
+      return
+    }
     case 'unreachable':
       at(fault.atMs, () => {
         happens()

@@ -53,7 +53,10 @@ export async function simulate(seed: number, isTraced: boolean, only?: readonly 
     while (!isBad() && !isEnough() && (await world.step(time)));
   }
   await runUntil(overAtMs(faults), () => false)
-  world.scheduler.now = Math.max(world.now, overAtMs(faults))
+  world.network.setTrap(undefined)
+  const awakeAtMs = Math.max(overAtMs(faults), ...world.routers.map(({ process }) => process.pausedUntil))
+  await runUntil(awakeAtMs, () => false)
+  world.scheduler.now = Math.max(world.now, awakeAtMs)
   world.network.heal()
   const healedAt = world.now
   await runUntil(healedAt + workMsMax, () => clients.every((client) => client.isOver))

@@ -2,7 +2,7 @@
 import { SqlError } from '../../../src/base/errors.ts'
 import { limits } from '../../../src/base/limits.ts'
 import type { FinishVerb } from '../../../src/transaction/branch.ts'
-import type { DecisionRow, PreparedTransaction, TransactionServer } from '../../../src/transaction/transaction-server.ts'
+import type { DecisionRow, OldDecisions, PreparedTransaction, TransactionServer } from '../../../src/transaction/transaction-server.ts'
 import { ask } from '../world/ask.ts'
 import type { Network } from '../world/network.ts'
 import type { Process } from '../world/process.ts'
@@ -68,12 +68,15 @@ export class SimulatedTransactionServer implements TransactionServer {
     )
   }
 
-  oldDecisions(_database: string, ageMs: number, askedAgeMs: number): Promise<readonly DecisionRow[]> {
+  openSince(): Promise<number> {
+    return this.ask('open since?', () => Promise.resolve(Math.min(this.server.now, ...[...this.server.open].map(({ begunAtMs }) => begunAtMs))))
+  }
+
+  oldDecisions(_database: string, { ageMs, askedAgeMs, abortedBefore }: OldDecisions): Promise<readonly DecisionRow[]> {
     return this.ask('old decisions?', async () => {
       const { server } = this
-      const oldest = Math.min(server.now, ...[...server.open].map(({ begunAtMs }) => begunAtMs))
       const isOld = ({ isAsked, outcome, decidedAtMs }: StoredDecision) =>
-        decidedAtMs < server.now - (isAsked ? askedAgeMs : ageMs) && (outcome === 'committed' || decidedAtMs < oldest)
+        decidedAtMs < server.now - (isAsked ? askedAgeMs : ageMs) && (outcome === 'committed' || decidedAtMs < abortedBefore)
       return [...server.decisions.values()].filter(isOld).map(asRow)
     })
   }

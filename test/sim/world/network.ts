@@ -15,6 +15,15 @@ export interface NetworkFaults {
   lateMsMax: number
 }
 
+/** Something happens to a process as it sends a message: the one after `left` others that begin so. */
+export interface Trap {
+  readonly process: Process
+  readonly of: string
+  left: number
+  readonly isCut: boolean
+  readonly spring: () => void
+}
+
 /** What listens at the other end of a connection. */
 export interface Peer {
   readonly process: Process
@@ -34,6 +43,7 @@ export class Network {
   private readonly scheduler: Scheduler
   private readonly random: Random
   private readonly trace: Trace
+  private trap: Trap | undefined
   private readonly blocked = new Map<string, number>()
   private readonly connections = new Map<Process, Set<Wire>>()
 
@@ -55,6 +65,10 @@ export class Network {
   /** For so long no message comes through between the two. */
   block(a: Process, b: Process, ms: number): void {
     this.blocked.set(`${a.name} ${b.name}`, this.scheduler.now + ms)
+  }
+
+  setTrap(trap: Trap | undefined): void {
+    this.trap = trap
   }
 
   heal(): void {
@@ -91,6 +105,15 @@ export class Network {
     const { cutPerMille } = this.faults
     if (cutPerMille === 0 || this.random.below(1000) >= cutPerMille) return undefined
     return this.random.pick(['before', 'during', 'after'] as const)
+  }
+
+  /** The trap that this message is caught in. */
+  spring(process: Process, label: string): 'after' | 'sent' | undefined {
+    const { trap } = this
+    if (trap?.process !== process || !label.startsWith(trap.of) || trap.left-- > 0) return undefined
+    this.trap = undefined
+    trap.spring()
+    return trap.isCut ? 'after' : 'sent'
   }
 
   get time(): number {
@@ -137,7 +160,7 @@ export class Connection<E extends Endpoint> implements Wire {
     return new Promise<T>((resolve, reject) => {
       this.fail = reject
       network.log(() => `${client.name} -> ${peer.process.name}: ${label}`)
-      const cut = network.drawCut()
+      const cut = network.spring(client, label) ?? network.drawCut()
       if (cut === 'before') {
         network.log(() => `cut: ${client.name} -> ${peer.process.name} before ${label} was delivered`)
         this.cut()
