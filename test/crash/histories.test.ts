@@ -36,7 +36,7 @@ test.each(levels)('killed and stopped processes, %s, %s', async (consistency, is
     await lists.open()
     const running = lists.run()
     await until('transactions come to an end', () => lists.history.length > 50)
-    await runChaos({ cluster, random: seeded(3), log: (line) => log.push(line) }, faultMs)
+    await runChaos({ parts: cluster.parts, random: seeded(3), log: (line) => log.push(line) }, faultMs)
     lists.stop()
     await running
     await until('nothing is prepared', async () => (await preparedNames(cluster.servers)).length === 0)

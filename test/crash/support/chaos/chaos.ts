@@ -1,10 +1,10 @@
 /** Faults at random, from a seed: one part of the cluster at a time, or two, is killed and started again, or stopped and let go on. */
 import type { Random } from '../../../support/random.ts'
 import { killAtOnce, send } from '../processes.ts'
-import type { ChaosCluster, Part } from './chaos-cluster.ts'
+import type { Part } from './chaos-cluster.ts'
 
 export interface ChaosOptions {
-  readonly cluster: ChaosCluster
+  readonly parts: readonly Part[]
   readonly random: Random
   readonly log: (line: string) => void
 }
@@ -17,12 +17,12 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Resolves once the time is over and all parts run again. */
 export async function runChaos(options: ChaosOptions, ms: number): Promise<number> {
-  const { cluster, random, log } = options
+  const { parts, random, log } = options
   const end = performance.now() + ms
   let faults = 0
   while (performance.now() < end) {
     await sleep(quietMsMin + random.below(quietMsMax - quietMsMin))
-    const victims = random.some(cluster.parts, 1, random.chance(25) ? 2 : 1)
+    const victims = random.some(parts, 1, random.chance(25) ? 2 : 1)
     log(victims.map(({ name }) => name).join(' and '))
     await Promise.all(victims.map((victim) => strike(victim, options)))
     faults += victims.length

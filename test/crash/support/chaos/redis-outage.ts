@@ -1,10 +1,13 @@
 /**
  * Redis is away for a while, comes back with nothing in it, and loses all once more while it runs. Transfers go on in every second of it. While it is
- * away a router is killed, too: what that has prepared is finished by the others, which have no lock for it.
+ * away a router is killed, too: what that has prepared is finished by the others, which have no lock for it. Then, for as long again, everything else is
+ * killed and stopped at random with Redis still away.
  */
 import { Redis } from 'ioredis'
+import type { Random } from '../../../support/random.ts'
 import { killAtOnce } from '../processes.ts'
 import type { ChaosBank } from './chaos-bank.ts'
+import { runChaos } from './chaos.ts'
 import type { ChaosCluster } from './chaos-cluster.ts'
 import { describePace, pace, standstills } from './pace.ts'
 import { finishedSince } from './prepared.ts'
@@ -14,11 +17,12 @@ export interface Outage {
   readonly bank: ChaosBank
   readonly awayMs: number
   readonly preparedMsMax: number
+  readonly random: Random
   readonly goesOn: () => Promise<void>
   readonly log: (line: string) => void
 }
 
-export async function withoutRedis({ cluster, bank, awayMs, preparedMsMax, goesOn, log }: Outage): Promise<string[]> {
+export async function withoutRedis({ cluster, bank, awayMs, preparedMsMax, random, goesOn, log }: Outage): Promise<string[]> {
   const { redis, redisUrl, routerPorts, servers } = cluster
   if (redis === undefined || redisUrl === undefined) return ['no Redis was found to take away']
   const findings: string[] = []
@@ -36,6 +40,11 @@ export async function withoutRedis({ cluster, bank, awayMs, preparedMsMax, goesO
   log(`without Redis, a router killed: what it had prepared was finished after ${Math.round(ms)} ms`)
   findings.push(...late)
   await victim?.startAgain()
+  await goesOn()
+  await runChaos({ parts: cluster.parts.filter((part) => part !== redis), random, log }, awayMs)
+  const last = await finishedSince(servers, performance.now(), preparedMsMax, true)
+  log(`without Redis, after faults of everything else: what was prepared then was finished after ${Math.round(last.ms)} ms`)
+  findings.push(...last.findings)
   await goesOn()
   await redis.startAgain()
   await measure('Redis is back, and empty', Math.min(awayMs, 10_000))

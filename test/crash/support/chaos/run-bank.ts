@@ -36,6 +36,7 @@ export interface BankReport {
 export async function runBank({ ms, seed, redisAwayMs, preparedMsMax, log }: BankRun): Promise<BankReport> {
   const cluster = await ChaosCluster.start(4, 2)
   const { servers } = cluster
+  const random = seeded(seed)
   const bank = new ChaosBank(cluster.routerPorts)
   const goesOn = () => untilGoingOn(bank, cluster.routerPorts)
   const findings: string[] = []
@@ -43,8 +44,8 @@ export async function runBank({ ms, seed, redisAwayMs, preparedMsMax, log }: Ban
     await bank.open()
     bank.start(4)
     await goesOn()
-    if (redisAwayMs > 0) findings.push(...(await withoutRedis({ cluster, bank, awayMs: redisAwayMs, preparedMsMax, goesOn, log })))
-    const faults = ms === 0 ? 0 : await runChaos({ cluster, random: seeded(seed), log }, ms)
+    if (redisAwayMs > 0) findings.push(...(await withoutRedis({ cluster, bank, awayMs: redisAwayMs, preparedMsMax, random, goesOn, log })))
+    const faults = ms === 0 ? 0 : await runChaos({ parts: cluster.parts, random, log }, ms)
     const last = await finishedSince(servers, performance.now(), preparedMsMax, true)
     log(`the faults are over: what was prepared then was finished after ${Math.round(last.ms)} ms`)
     findings.push(...last.findings, ...(await noneOlder(servers, preparedMsMax, goesOn())))
