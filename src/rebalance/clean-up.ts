@@ -34,6 +34,7 @@ export async function removeSource(job: MoveJob, subscription: number | undefine
     (async () => {
       const source = await job.sessions.on(job.source)
       await untilEmpty(job, () => leavesOf(job, source))
+      await untilEmpty(job, () => preparedOn(job, source))
       job.onStep('source')
       await stopPublishing(job, source, subscription)
       const old = await goneLeavesOf(job, source)
@@ -95,6 +96,18 @@ async function stopPublishing(job: MoveJob, source: pg.Client, subscription: num
 
 const objectInUse = '55006'
 const undefinedObject = '42704'
+
+/** Of a single table that was dropped meanwhile nobody can say the name: as long as the cut-over is only prepared, what it has published is locked by it. */
+async function preparedOn({ name }: MoveJob, source: pg.Client): Promise<string[]> {
+  const { rows } = await source.query<{ gid: string }>(
+    `SELECT p.gid FROM pg_prepared_xacts p JOIN pg_locks x ON x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.granted
+     JOIN pg_locks l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL AND l.mode = 'AccessExclusiveLock'
+     JOIN pg_publication_rel r ON r.prrelid = l.relation JOIN pg_publication b ON b.oid = r.prpubid
+     WHERE b.pubname = $1 AND p.database = current_database()`,
+    [name],
+  )
+  return rows.map(({ gid }) => gid)
+}
 
 async function untilEmpty(job: MoveJob, ask: () => Promise<readonly string[]>): Promise<void> {
   while ((await ask()).length > 0) {
