@@ -87,7 +87,7 @@ test('a copy is made again when the target is another server than the one that i
   isPromoted = true
   await moving.untilStage(id, 'done')
   expect(steps.filter((step) => step === 'subscription')).toHaveLength(2)
-  await until('the router has seen the new timeline', async () => (await rowsOf('SELECT count(*)::int FROM promoted'))[0]?.[0] === 1000)
+  await until('the router has seen the new timeline', async () => String((await rowsOf('SELECT count(*) FROM promoted'))[0]?.[0]) === '1000')
   expect(await rowsOf('SELECT * FROM promoted ORDER BY id')).toEqual(before)
   expect(await moving.leftovers()).toEqual([])
 })
