@@ -5,7 +5,7 @@ const layers = [
   ['catalog'],
   ['planner', 'shard'],
   ['coordination'],
-  ['transaction'],
+  ['transaction', 'failover'],
   ['executor', 'rebalance'],
   ['admin', 'embedded'],
   ['router', 'console', 'cli'],

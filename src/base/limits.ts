@@ -121,6 +121,19 @@ export const limits = {
   /** A statement waits so long for a primary that can be entered, and tries so often. */
   failoverWaitMsMax: 10_000,
   failoverRetryMs: 200,
+  /** How often a router looks after the shards that have replicas. */
+  guardLookEveryMs: 500,
+  /** A primary that has not answered for so long is gone, when its replicas say so too. */
+  primaryLostMsMin: 3_000,
+  /** A replica that does not follow for so long is waited for no more. */
+  replicaLostMsMax: 2_000,
+  /** Looks at a replica that was cut off from its primary. */
+  cutOffLookMs: 50,
+  /** How often a server is asked whether a setting is in effect. */
+  settingTriesMax: 100,
+  /** How often the embedded cluster looks at its servers; a dead primary is not started again for so long where a replica may take its place. */
+  keepEveryMs: 500,
+  replacedMsMax: 10_000,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,
   /** Decisions are kept so long, and until nobody can ask for them any more; where a client knows the transaction's id, the longer time. */

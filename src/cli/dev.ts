@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import { bootstrap, catalogAddress } from '../coordination/bootstrap.ts'
 import { EmbeddedCluster } from '../embedded/embedded-cluster.ts'
+import { KeepServers } from '../embedded/keep-servers.ts'
 import { removeRouterFile, writeRouterFile } from '../embedded/router-file.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Router } from '../router/router.ts'
@@ -16,6 +17,8 @@ export interface DevOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly signal?: AbortSignal | undefined
+  /** Servers that die are started again; those that were replaced become replicas. */
+  readonly keepServers?: boolean
 }
 
 export interface RunningCluster {
@@ -44,12 +47,17 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
     await bootstrap(catalog, shards, credentials, clock)
     goOn()
     const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host, port: options.port, clock, log })
+    const keep = options.keepServers === false ? undefined : new KeepServers(cluster, clock, log)
     const stop = async () => {
       removeRouterFile(dataDir)
+      await keep?.stop()
       await router.stop()
       await cluster.stop()
     }
-    if (options.signal?.aborted === true) await router.stop()
+    if (options.signal?.aborted === true) {
+      await keep?.stop()
+      await router.stop()
+    }
     goOn()
     writeRouterFile(dataDir, { host, port: router.port })
     return { port: router.port, cluster, router, stop }

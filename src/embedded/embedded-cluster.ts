@@ -6,10 +6,15 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
+import { withAdmin } from '../coordination/admin-client.ts'
+import { catalogAddress } from '../coordination/bootstrap.ts'
+import { clusterDatabase } from '../coordination/catalog-store.ts'
 import { findBinaries } from './binaries.ts'
+import { EmbeddedShard } from './embedded-shard.ts'
 import { freePort } from './free-port.ts'
 import { PostgresServer } from './postgres-server.ts'
+import { discardPartial, markMade, slotOf } from './replica-of.ts'
 import { startTime } from './start-time.ts'
 import { findRedis, RedisServer } from './redis-server.ts'
 import { serverUser } from './server-user.ts'
@@ -27,11 +32,6 @@ export interface EmbeddedOptions {
 interface Layout {
   readonly catalogPort: number
   readonly shards: readonly { readonly port: number; readonly replicaPorts: readonly number[] }[]
-}
-
-export interface EmbeddedShard {
-  readonly primary: PostgresServer
-  readonly replicas: readonly PostgresServer[]
 }
 
 export class EmbeddedCluster {
@@ -55,17 +55,14 @@ export class EmbeddedCluster {
     const server = (name: string, port: number) => new PostgresServer(binaries, user, path.join(root, name), port)
     const cluster = new EmbeddedCluster(
       server('catalog', layout.catalogPort),
-      layout.shards.map((shard, i) => ({
-        primary: server(`shard${i + 1}`, shard.port),
-        replicas: shard.replicaPorts.map((port, j) => server(`shard${i + 1}-replica${j + 1}`, port)),
-      })),
+      layout.shards.map((shard, i) => new EmbeddedShard([server(`shard${i + 1}`, shard.port), ...shard.replicaPorts.map((port, j) => server(`shard${i + 1}-replica${j + 1}`, port))])),
     )
     if (!user.canRead(root)) throw new Error(`PostgreSQL's user cannot reach ${root}: name another folder with --data-dir`)
     try {
       const fresh = !cluster.catalog.exists
       progress(fresh ? 'creating the servers' : 'starting the servers')
       const aborted = new Promise<never>((_, reject) => options.signal?.addEventListener('abort', () => reject(new Error('interrupted'))))
-      await Promise.race([aborted, cluster.createMissing().then(() => cluster.startAll(progress))])
+      await Promise.race([aborted, cluster.startAll(progress)])
     } catch (error) {
       await cluster.stop()
       throw error
@@ -78,69 +75,49 @@ export class EmbeddedCluster {
     await Promise.all([this.catalog.stop(), ...this.shards.map((shard) => shard.primary.stop()), this.redis?.stop()])
   }
 
-  private async createMissing(): Promise<void> {
-    const primaries = [this.catalog, ...this.shards.map((shard) => shard.primary)]
-    for (const server of [...primaries, ...this.shards.flatMap((shard) => shard.replicas)]) discardPartial(server)
-    await Promise.all(primaries.filter((primary) => !primary.exists).map((primary) => create(primary)))
-    for (const shard of this.shards) {
-      for (const [i, replica] of shard.replicas.entries()) {
-        if (replica.exists) continue
-        await shard.primary.cloneStopped(replica)
-        replica.follow(shard.primary.port, slotName(i))
-        markMade(replica)
-      }
-    }
-    for (const primary of primaries) markMade(primary)
-  }
-
   private async startAll(progress: (line: string) => void): Promise<void> {
     const redis = findRedis()
     if (redis !== undefined) {
       this.redis = new RedisServer(redis, await freePort(), path.join(path.dirname(this.catalog.dataDir), 'redis.pid'))
     }
-    await Promise.all([
-      this.redis?.start(),
-      this.catalog.start().then(() => progress(`catalog on port ${this.catalog.port}`)),
-      ...this.shards.map(async (shard, i) => {
-        await shard.primary.start()
-        await makeSlots(shard)
-        await Promise.all(shard.replicas.map((replica) => replica.start()))
+    for (const server of [this.catalog, ...this.shards.flatMap((shard) => shard.servers)]) discardPartial(server)
+    if (!this.catalog.exists) await this.catalog.init()
+    markMade(this.catalog)
+    await Promise.all([this.redis?.start(), this.catalog.start().then(() => progress(`catalog on port ${this.catalog.port}`))])
+    const primaries = await recordedPrimaries(this.catalog)
+    await Promise.all(
+      this.shards.map(async (shard, i) => {
+        for (const port of primaries) shard.primaryIsOn(port)
+        if (!shard.primary.exists) await create(shard)
+        await shard.start()
         progress(`shard ${i + 1} on port ${shard.primary.port}, ${shard.replicas.length} replica(s)`)
       }),
-    ])
-  }
-}
-
-const slotName = (replica: number) => `pgherd_replica_${replica + 1}`
-
-/** A crash in the middle of initdb leaves a folder without the mark that it was finished. */
-function discardPartial(server: PostgresServer): void {
-  const done = path.join(server.dataDir, 'pgherd.made')
-  if (fs.existsSync(server.dataDir) && !fs.existsSync(done)) fs.rmSync(server.dataDir, { recursive: true, force: true })
-}
-
-async function create(server: PostgresServer): Promise<void> {
-  await server.init()
-}
-
-/** The last thing done to a new server. */
-function markMade(server: PostgresServer): void {
-  fs.writeFileSync(path.join(server.dataDir, 'pgherd.made'), '')
-}
-
-async function makeSlots(shard: EmbeddedShard): Promise<void> {
-  if (shard.replicas.length === 0) return
-  const client = new pg.Client({ host: '127.0.0.1', port: shard.primary.port, user: 'postgres', database: 'postgres' })
-  await client.connect()
-  for (const i of shard.replicas.keys()) {
-    const slot = slotName(i)
-    await client.query(
-      `SELECT pg_create_physical_replication_slot($1, true)
-       WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`,
-      [slot],
     )
   }
-  await client.end()
+}
+
+/** Replicas of a primary that has never run are copies of its files. */
+async function create({ primary, replicas }: EmbeddedShard): Promise<void> {
+  await primary.init()
+  for (const replica of replicas) {
+    fs.rmSync(replica.dataDir, { recursive: true, force: true })
+    await primary.cloneStopped(replica)
+    replica.follow(primary.port, slotOf(replica))
+    markMade(replica)
+  }
+  markMade(primary)
+}
+
+/** Their ports. None when the cluster is being made. */
+async function recordedPrimaries(catalog: PostgresServer): Promise<number[]> {
+  return (await catalog.ask(async (client) => (await client.query<{ exists: boolean }>('SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS exists', [clusterDatabase])).rows[0]?.exists)) === true ? readPrimaries(catalog) : []
+}
+
+async function readPrimaries({ port }: PostgresServer): Promise<number[]> {
+  const isMade = async (client: pg.Client) => (await client.query<{ name: string | null }>(`SELECT to_regclass('pgherd.server')::text AS name`)).rows[0]?.name !== null
+  return withAdmin(catalogAddress('127.0.0.1', port), clusterDatabase, { user: 'postgres' }, async (client) =>
+    (await isMade(client)) ? (await client.query<{ port: number }>(`SELECT port FROM pgherd.server WHERE role = 'primary'`)).rows.map((row) => row.port) : [],
+  )
 }
 
 /** One router owns a data folder: its pid is in it. Throws when another lives. */

@@ -20,6 +20,10 @@ const settings: Readonly<Record<string, string>> = {
   wal_level: 'logical',
   max_wal_senders: '32',
   max_replication_slots: '64',
+  // Who has gone without saying so is missed within seconds: a replica by its primary, and a primary by its replicas.
+  wal_sender_timeout: '5s',
+  wal_receiver_timeout: '5s',
+  wal_retrieve_retry_interval: '500ms',
   shared_buffers: '64MB',
   max_wal_size: '512MB',
   log_checkpoints: 'off',
@@ -49,6 +53,28 @@ export class PostgresServer {
     return this.child?.pid
   }
 
+  get isRunning(): boolean {
+    return this.child !== undefined
+  }
+
+  /** It follows another server, or is on its way to be promoted. */
+  get isStandby(): boolean {
+    return fs.existsSync(path.join(this.dataDir, 'standby.signal'))
+  }
+
+  /** The replication slot through which it follows. */
+  get followedSlot(): string {
+    const lines = fs.readFileSync(path.join(this.dataDir, 'postgresql.auto.conf'), 'utf8').split('\n')
+    return /^primary_slot_name = '(.*)'/.exec(lines.findLast((line) => line.startsWith('primary_slot_name')) ?? '')?.[1] ?? ''
+  }
+
+  /** The latest that its log knows of: its segments and the histories of timelines have it in their names. */
+  get timeline(): number {
+    const folder = path.join(this.dataDir, 'pg_wal')
+    const names = fs.existsSync(folder) ? fs.readdirSync(folder) : []
+    return Math.max(0, ...names.map((name) => (/^[0-9A-F]{8}([0-9A-F]{16}|\.history)/.test(name) ? Number.parseInt(name.slice(0, 8), 16) : 0)))
+  }
+
   /** Makes an empty server whose superuser is `postgres` and whom every local client may enter. */
   async init(): Promise<void> {
     fs.mkdirSync(this.dataDir, { recursive: true, mode: 0o700 })
@@ -72,6 +98,8 @@ export class PostgresServer {
     const lines = [
       `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres application_name=${slot}'`,
       `primary_slot_name = '${slot}'`,
+      // A copy has its primary's.
+      `synchronous_standby_names = ''`,
     ]
     fs.appendFileSync(path.join(this.dataDir, 'postgresql.auto.conf'), `${lines.join('\n')}\n`)
     fs.writeFileSync(path.join(this.dataDir, 'standby.signal'), '')
@@ -115,18 +143,31 @@ export class PostgresServer {
     await ended
   }
 
+  /** Ends it for now: it may be started again. */
+  async halt(signal: NodeJS.Signals): Promise<void> {
+    const child = this.child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    child.kill(signal)
+    await ended
+    await this.endOrphans()
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child?.kill(signal)
   }
 
   async answers(): Promise<boolean> {
+    return this.ask(() => Promise.resolve(true)).catch(() => false)
+  }
+
+  /** Throws when it cannot be entered. */
+  async ask<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
     const client = new pg.Client({ host: '127.0.0.1', port: this.port, user: 'postgres', database: 'postgres' })
     client.on('error', () => undefined)
     try {
       await client.connect()
-      return true
-    } catch {
-      return false
+      return await work(client)
     } finally {
       await client.end().catch(() => undefined)
     }

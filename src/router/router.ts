@@ -26,6 +26,8 @@ import { ServerList } from '../coordination/server-list.ts'
 import { ServerPrimaries } from '../coordination/server-primaries.ts'
 import { SequenceValues } from '../executor/sequence-values.ts'
 import { ShellNames } from '../executor/shell-names.ts'
+import { Guard } from '../failover/guard.ts'
+import { guardSettings } from '../failover/settings.ts'
 import type { Logger } from '../observability/logger.ts'
 import { Mover, type MoverParts } from '../rebalance/mover.ts'
 import { Pool } from '../shard/pool.ts'
@@ -64,6 +66,7 @@ interface ControlPlane {
   readonly duties: readonly Duty[]
   readonly detector: DeadlockDetector
   readonly mover: Mover
+  readonly guard: Guard
   readonly stopTimers: readonly (() => void)[]
 }
 
@@ -137,7 +140,8 @@ export class Router {
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
     const stopDetector = clock.every(limits.deadlockEveryMs, () => void detector.run())
     const mover = new Mover({ catalog, shards: () => store.shards, credentials, commit, singleCopy: singleCopyStatements, locks, databases: () => store.servedDatabases, clock, log, onStep: options.onMoveStep })
-    return new Router(port, server, services, { locks, duties, detector, mover, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => watch.close(), () => void gates.of([])] })
+    const guard = new Guard({ catalog, credentials: login, locks, clock, log, settings: () => guardSettings(clusterSettings.values) })
+    return new Router(port, server, services, { locks, duties, detector, mover, guard, stopTimers: [stopDetector, stopForgetting, () => clusterSettings.close(), () => list.close(), () => watch.close(), () => void gates.of([])] })
   }
 
   /** Works on moves of buckets beside serving clients. */
@@ -148,7 +152,7 @@ export class Router {
   async stop(): Promise<void> {
     for (const stopTimer of this.control.stopTimers) stopTimer()
     await this.server.close()
-    await Promise.all([this.control.detector.stop(), this.control.mover.stop(), ...this.control.duties.map((duty) => duty.stop())])
+    await Promise.all([this.control.detector.stop(), this.control.mover.stop(), this.control.guard.stop(), ...this.control.duties.map((duty) => duty.stop())])
     await this.control.locks.close()
     this.services.replicas.close()
     this.services.lanes.close()

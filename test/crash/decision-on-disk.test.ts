@@ -2,14 +2,12 @@
 import fs from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freePort } from '../../src/embedded/free-port.ts'
-import type { PostgresServer } from '../../src/embedded/postgres-server.ts'
 import { DevProcess, devArguments, makeDataDir } from './support/dev-process.ts'
 import { killAtOnce, processesIn } from './support/processes.ts'
-import { ask, connect, readServers, startAgain } from './support/servers.ts'
+import { ask, connect, readServers } from './support/servers.ts'
 import { until } from './support/until.ts'
 
 const dataDir = makeDataDir()
-const restarted: PostgresServer[] = []
 let dev: DevProcess
 let port = 0
 
@@ -27,7 +25,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await dev.interrupt()
-  await Promise.all(restarted.map((postgres) => postgres.stop()))
   killAtOnce(processesIn(dataDir))
   fs.rmSync(dataDir, { recursive: true, force: true })
 })
@@ -42,8 +39,8 @@ test('after a crash of all shards each has its part of a commit that was acknowl
   await client.query('COMMIT')
   const servers = readServers(dataDir).slice(1)
   killAtOnce(servers.flatMap((server) => processesIn(server.dataDir)))
-  for (const server of servers) restarted.push(await startAgain(server))
   await client.end().catch(() => undefined)
+  // dev starts them again.
   const counts = () => ask<{ n: number; count: string }>(port, 'SELECT n, count(*) FROM t GROUP BY n')
   await until('the shards answer', () => counts().then(() => true, () => false))
   expect(await counts()).toEqual([{ n: 1, count: '20' }])

@@ -45,6 +45,7 @@ describe('a replica that somebody promotes', () => {
   beforeEach(async () => {
     cluster = await startTestCluster({ shards: 2, replicas: 1 })
     second = await startSecondRouter(cluster)
+    await ask(cluster.port, `SELECT pgherd.set_cluster_setting('failover', 'off')`)
     const [shard] = cluster.running.cluster.shards
     primary = shard?.primary as PostgresServer
     replica = shard?.replicas[0] as PostgresServer

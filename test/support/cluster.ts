@@ -35,6 +35,8 @@ export async function startTestCluster(options: { shards: number; replicas: numb
       dataDir,
       clock: realClock,
       log: consoleLogger('quiet'),
+      // Tests kill servers, and start them again themselves.
+      keepServers: false,
     })
     return { port: running.port, running, dataDir, stop: () => running.stop().finally(() => remove(dataDir)) }
   } catch (error) {

@@ -9,6 +9,7 @@ import { noArguments } from '../../executor/context.ts'
 import { RowsSink } from '../../executor/result-sink.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
+import { checkGuardSetting } from '../../failover/settings.ts'
 import { readDataRow } from '../../protocol/row-description.ts'
 import type { AnyNode, FuncCall } from '../../sql/ast.ts'
 import { names, walk } from '../../sql/ast.ts'
@@ -67,8 +68,10 @@ async function tellStatus(column: string, call: FuncCall, args: Arguments, sink:
 async function setForCluster(column: string, call: FuncCall, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
   const [given = '', value = ''] = argumentsOf(call, args, 2)
   const name = given.startsWith('pgherd.') ? given : `pgherd.${given}`
-  if (!Object.hasOwn(ownDefaults, name) || name === 'pgherd.read_token') throw new SqlError('42704', `"${name}" is not a setting of the cluster`)
-  checkOwnSetting(name, value)
+  if (!checkGuardSetting(name, value)) {
+    if (!Object.hasOwn(ownDefaults, name) || name === 'pgherd.read_token') throw new SqlError('42704', `"${name}" is not a setting of the cluster`)
+    checkOwnSetting(name, value)
+  }
   const found = new RowsSink()
   await onCatalog('SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user', noArguments, found, session)
   if (readDataRow(found.rows[0] as Buffer, 0)[0]?.toString() !== 't') throw new SqlError('42501', 'permission denied: only superusers change settings of the cluster')
