@@ -2,6 +2,7 @@
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { planRebalance } from '../catalog/plan-rebalance.ts'
+import { primariesOf } from '../catalog/snapshot.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
 import { readCluster } from '../coordination/bootstrap.ts'
 import type { AdminContext } from './admin-context.ts'
@@ -48,7 +49,9 @@ export function asBalanceBy(text: string): BalanceBy {
 /** What is on shards that are being drained goes to the active ones, whose buckets are brought to about the same. */
 export async function planMoves(context: AdminContext, database: string, by: BalanceBy): Promise<MovesPlan> {
   const { catalog, credentials } = context
-  const { servers, shards: addresses } = await readCluster(catalog, credentials)
+  const { servers } = await readCluster(catalog, credentials)
+  // One that joins has no buckets, and perhaps not even the database.
+  const addresses = primariesOf(servers.filter(({ state }) => state !== 'joining'))
   const shards = servers.filter(({ role, state }) => role === 'primary' && state === 'active').map(({ shard }) => shard)
   return withAdmin(catalog, database, credentials, async (client) => {
     const [groups, speed] = [await readGroups(client), await readSpeed(client)]

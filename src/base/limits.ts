@@ -178,6 +178,14 @@ export const limits = {
   moveLineEveryMs: 5_000,
   /** It waits so long for a router that has gone away. */
   routerAwayMsMax: 30_000,
+  /** Who lets a shard join a database waits for a lock so long, lets go of everything then, and tries so often in all, after a pause. */
+  joinLockMsMax: 5_000,
+  joinTriesMax: 8,
+  joinPauseMs: 1_000,
+  /** It is given up where it does nothing for so long. */
+  joinIdleMsMax: 60_000,
+  /** How long a shard that is to join waits for changes of databases and of roles that are under way. */
+  joinWaitMsMax: 30_000,
   /** Decisions that one pass takes away from one database. */
   forgetRowsMax: 10_000,
 } as const

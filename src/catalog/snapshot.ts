@@ -115,8 +115,10 @@ export interface ShardServer {
 export interface Snapshot {
   readonly database: string
   readonly version: number
+  /** The shards that the database is on, as the catalog says; `shards` has those of them whose address is known. */
+  readonly members: readonly number[]
   readonly shards: readonly ServerAddress[]
-  /** All servers of the shards, for pgherd.shards. */
+  /** All servers of all shards, for pgherd.shards. */
   readonly servers: readonly ShardServer[]
   readonly schemas: ReadonlySet<string>
   /** By relationKey(schema, name). */
@@ -150,6 +152,16 @@ export interface Builtins {
   readonly informationSchema: ReadonlySet<string>
   /** By relationKey: the column of a system's relation that says whose a row is (its schema, its table, its database). */
   readonly ownerColumns: ReadonlyMap<string, string>
+}
+
+export const primariesOf = (servers: readonly ShardServer[]): ServerAddress[] =>
+  servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
+
+/** The shards that new tables and buckets may go to: not those that are to be emptied, where there are others. */
+export function shardsForNew({ shards, servers }: Pick<Snapshot, 'shards' | 'servers'>): number[] {
+  const ids = shards.map(({ id }) => id)
+  const active = ids.filter((id) => servers.some(({ shard, state }) => shard === id && state === 'active'))
+  return active.length > 0 ? active : ids
 }
 
 export function relationKey(schema: string, name: string): string {

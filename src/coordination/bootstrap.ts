@@ -1,13 +1,16 @@
 /** Makes a cluster out of servers: the catalog's database `pgherd`, and each logical database everywhere. */
+import type pg from 'pg'
 import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import { quoteIdent } from '../base/quote.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import type { ShardServer } from '../catalog/snapshot.ts'
+import { primariesOf } from '../catalog/snapshot.ts'
 import { withAdmin } from './admin-client.ts'
 import { checkServers } from './check-servers.ts'
 import { clusterDatabase } from './catalog-store.ts'
+import { readServers } from './members.ts'
 import { migrate } from './migrate.ts'
 import { prepareDatabase } from './prepare-database.ts'
 
@@ -21,7 +24,7 @@ export function catalogAddress(host: string, port: number): ServerAddress {
   return { id: catalogId, name: 'catalog', host, port }
 }
 
-/** Registers the shards that the catalog does not know yet, and makes the first database. May be repeated. */
+/** Makes a cluster of these shards, and its first database. May be repeated; a shard that comes later joins (admin/shard-add.ts). */
 export async function bootstrap(catalog: ServerAddress, shards: readonly ShardServers[], credentials: Credentials, clock: Clock): Promise<void> {
   const primaries = shards.map((shard, i) => ({ id: i + 1, name: shard.name, ...shard.primary }))
   await checkServers([catalog, ...primaries], credentials, (line) => {
@@ -29,31 +32,41 @@ export async function bootstrap(catalog: ServerAddress, shards: readonly ShardSe
   })
   await createDatabase(catalog, clusterDatabase, credentials)
   await withAdmin(catalog, clusterDatabase, credentials, async (client) => {
-    await migrate(client, 'cluster')
+    await migrate(client, ['cluster'])
     await client.query('INSERT INTO pgherd.cluster (id) SELECT $1 WHERE NOT EXISTS (SELECT FROM pgherd.cluster)', [clock.randomHex(4)])
-    for (const [i, shard] of shards.entries()) {
-      await client.query('INSERT INTO pgherd.shard (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING', [i + 1, shard.name])
-      for (const [role, server] of [['primary', shard.primary] as const, ...shard.replicas.map((r) => ['replica', r] as const)]) {
-        await client.query('INSERT INTO pgherd.server VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING', [i + 1, server.host, server.port, role])
-      }
+    await client.query('BEGIN')
+    try {
+      await registerShards(client, shards)
+      await client.query('COMMIT')
+    } catch (error) {
+      await client.query('ROLLBACK')
+      throw error
     }
   })
-  const { shards: known } = await readCluster(catalog, credentials)
-  await prepareDatabase(catalog, known, 'postgres', credentials)
+  const { servers } = await readCluster(catalog, credentials)
+  await prepareDatabase(catalog, primariesOf(servers.filter(({ state }) => state === 'active' || state === 'draining')), 'postgres', credentials)
+}
+
+/** All at once, when there are none yet; later only what replicas they have. */
+async function registerShards(client: pg.Client, shards: readonly ShardServers[]): Promise<void> {
+  await client.query('SELECT FROM pgherd.cluster FOR UPDATE')
+  const { rowCount } = await client.query('SELECT FROM pgherd.shard')
+  for (const [i, shard] of shards.entries()) {
+    const { host, port } = shard.primary
+    if (rowCount === 0) await client.query('INSERT INTO pgherd.shard (id, name) VALUES ($1, $2)', [i + 1, shard.name])
+    if (rowCount === 0) await client.query(`INSERT INTO pgherd.server VALUES ($1, $2, $3, 'primary')`, [i + 1, host, port])
+    const { rows } = await client.query<{ id: number }>('SELECT shard_id AS id FROM pgherd.server WHERE host = $1 AND port = $2', [host, port])
+    if (rows[0] === undefined) throw new Error(`${host}:${port} is no shard of this cluster, which has been made already: SELECT pgherd.add_shard('${host}', ${port}) through a router adds it`)
+    for (const replica of shard.replicas) await client.query(`INSERT INTO pgherd.server VALUES ($1, $2, $3, 'replica') ON CONFLICT DO NOTHING`, [rows[0].id, replica.host, replica.port])
+  }
 }
 
 /** What the catalog says of the cluster. Throws when it has not been made one. */
 export async function readCluster(catalog: ServerAddress, credentials: Credentials): Promise<{ id: string; servers: ShardServer[]; shards: ServerAddress[] }> {
   return withAdmin(catalog, clusterDatabase, credentials, async (client) => {
     const cluster = await client.query<{ id: string }>('SELECT id FROM pgherd.cluster')
-    const { rows: servers } = await client.query<ShardServer>(
-      `SELECT s.id AS shard, s.name, v.role, v.host, v.port, s.state, s.term::float8 AS term, coalesce(s.timeline, 0)::float8 AS timeline,
-         coalesce(s.system_identifier, '') AS "systemIdentifier"
-       FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id
-       WHERE s.state <> 'removed' ORDER BY s.id, v.role, v.port`,
-    )
-    const shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
-    return { id: cluster.rows[0]?.id ?? '', servers, shards }
+    const servers = await readServers(client)
+    return { id: cluster.rows[0]?.id ?? '', servers, shards: primariesOf(servers) }
   }, limits.serverAnswerMsMax)
 }
 

@@ -128,8 +128,8 @@ export class CatalogStore {
       const { servers } = this
       const loaded = await loadSnapshot(ask, database, servers, this.builtinFacts)
       await client.query('ROLLBACK')
-      // A shard was added, and buckets have moved there, since the list was read.
-      if (servers === this.servers && !ownersOf(loaded).every((shard) => this.list.has(shard))) await this.list.refresh()
+      // A shard was added since the list was read.
+      if (servers === this.servers && !loaded.members.every((shard) => this.list.has(shard))) await this.list.refresh()
       if (servers !== this.servers) return await this.load(database, entry)
       // Answers may overtake each other: the newest stays.
       if (entry.snapshot === undefined || loaded.version >= entry.snapshot.version) entry.snapshot = loaded
@@ -170,12 +170,8 @@ export class CatalogStore {
       const entry = this.databases.get(database)
       if (entry !== undefined) entry.client = undefined
     })
-    if (await isBehind(client)) await prepareDatabase(this.catalog, this.shards, database, this.credentials)
+    if (await isBehind(client)) await prepareDatabase(this.catalog, this.list.joined, database, this.credentials)
     await client.query('LISTEN pgherd_schema')
     return client
   }
-}
-
-function ownersOf(snapshot: Snapshot): number[] {
-  return [...snapshot.groups.values()].flatMap(({ owners }) => owners)
 }

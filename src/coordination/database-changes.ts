@@ -3,7 +3,8 @@
  *
  * No transaction can hold them. What is about to be done is written down first (pgherd.database_change), and one step decides:
  * a new database is there once the catalog's has pgherd's tables, an old one is gone once the catalog's is. What was left
- * before that step is undone, and after it finished, by any router that finds it without its advisory lock.
+ * before that step is undone, and after it finished, by any router that finds it without its advisory lock. On which shards a change is made
+ * is read with the note of it: none joins or leaves as long as there are notes, and no note is made while one does.
  *
  * Recovery looks for such as one router's duty (duty.ts), and what it does about one is fenced: before a database is dropped the
  * catalog says that its locks are still this router's, and the note of the change goes in a transaction that an old fence ends.
@@ -13,16 +14,17 @@ import { SqlError } from '../base/errors.ts'
 import { quoteIdent, quoteLiteral } from '../base/quote.ts'
 import { settleAll } from '../base/settle-all.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { primariesOf } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 import { adminClient, withAdmin } from './admin-client.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import { checkFence, fenced, isStaleFence } from './fences.ts'
 import type { Lease } from './locks.ts'
+import { readServers, refuseWhileShardsChange } from './members.ts'
 import { prepareDatabase } from './prepare-database.ts'
 
 export interface DatabaseServers {
   readonly catalog: ServerAddress
-  readonly shards: readonly ServerAddress[]
   readonly credentials: Credentials
   /** Begins the names of this cluster's prepared transactions. */
   readonly preparedPrefix: string
@@ -33,17 +35,18 @@ type Kind = 'create' | 'drop'
 
 /** `statement` runs on every server, as the role of the session that sent it. */
 export async function createDatabase(name: string, statement: (server: ServerAddress) => Promise<unknown>, servers: DatabaseServers): Promise<void> {
-  const { catalog, shards, credentials } = servers
+  const { catalog, credentials } = servers
   await asChange(name, servers, async (client) => {
     // PostgreSQL judges the statement; a database of that name on any server is somebody's.
     if (await exists(catalog, name, credentials)) {
       await statement(catalog)
       return
     }
+    const shards = await shardsOf(client)
     const taken = await settleAll(shards.map((shard) => exists(shard, name, credentials)))
     const at = shards[taken.indexOf(true)]
     if (at !== undefined) throw new SqlError('42P04', `database "${name}" already exists on ${at.name}`)
-    await note(client, name, 'create')
+    await note(client, name, 'create', shards)
     try {
       for (const server of [catalog, ...shards]) await statement(server)
       await prepareDatabase(catalog, shards, name, credentials)
@@ -100,9 +103,22 @@ async function asChange(name: string, servers: DatabaseServers, work: (client: p
 
 const lockKey = (name: string) => `hashtextextended(${quoteLiteral(`pgherd.database ${name}`)}, 0)`
 
-async function note(client: pg.Client, name: string, kind: Kind): Promise<void> {
-  await client.query('INSERT INTO pgherd.database_change (name, kind) VALUES ($1, $2)', [name, kind])
+/** `checked` are the shards that do not have such a database: what is undone is dropped on all that there are by then. */
+async function note(client: pg.Client, name: string, kind: Kind, checked?: readonly ServerAddress[]): Promise<void> {
+  await client.query('BEGIN')
+  try {
+    await client.query('SELECT FROM pgherd.cluster FOR SHARE')
+    await refuseWhileShardsChange(client, `to ${kind} a database`, ['joining', 'leaving'])
+    if (checked !== undefined && JSON.stringify(await shardsOf(client)) !== JSON.stringify(checked)) throw new SqlError('40001', 'a shard has joined or left the cluster meanwhile', { hint: 'Try again.' })
+    await client.query('INSERT INTO pgherd.database_change (name, kind) VALUES ($1, $2)', [name, kind])
+    await client.query('COMMIT')
+  } catch (error) {
+    await client.query('ROLLBACK')
+    throw error
+  }
 }
+
+const shardsOf = async (client: pg.Client) => primariesOf(await readServers(client))
 
 async function forget(client: pg.Client, name: string): Promise<void> {
   await client.query('DELETE FROM pgherd.database_change WHERE name = $1', [name])
@@ -115,7 +131,8 @@ async function finishNoted(client: pg.Client, name: string, servers: DatabaseSer
 
 /** Undoes it or finishes it, whichever the step that decides says. */
 async function finish(client: pg.Client, name: string, kind: Kind, servers: DatabaseServers, lease?: Lease): Promise<void> {
-  const { catalog, shards, credentials, log } = servers
+  const { catalog, credentials, log } = servers
+  const shards = await shardsOf(client)
   const stays = kind === 'create' ? await isPrepared(catalog, name, credentials) : await exists(catalog, name, credentials)
   if (!stays) {
     // The catalog's last when it is undone: while it is there, nobody else takes the name.

@@ -12,11 +12,13 @@ import { limits } from '../base/limits.ts'
 import { quoteLiteral } from '../base/quote.ts'
 import { settleAll } from '../base/settle-all.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
+import { primariesOf } from '../catalog/snapshot.ts'
 import { adminClient, withAdmin } from './admin-client.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import type { DatabaseServers } from './database-changes.ts'
 import { checkFence, fenced, isStaleFence } from './fences.ts'
 import type { Lease } from './locks.ts'
+import { readServers } from './members.ts'
 
 /** `work` may make indexes whose names begin with the prefix that it is given. */
 export async function asIndexChange<T>(database: string, servers: DatabaseServers, work: (prefix: string) => Promise<T>): Promise<T> {
@@ -66,7 +68,8 @@ async function note(client: pg.Client, database: string): Promise<string> {
 async function finish(client: pg.Client, id: string, database: string, servers: DatabaseServers, lease?: Lease): Promise<void> {
   await checkFence(client, lease)
   const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [database])
-  if (rowCount !== 0) await settleAll([servers.catalog, ...servers.shards].map((server) => dropRest(server, prefixOf(id), database, servers)))
+  const shards = primariesOf(await readServers(client))
+  if (rowCount !== 0) await settleAll([servers.catalog, ...shards].map((server) => dropRest(server, prefixOf(id), database, servers)))
   await fenced(client, lease, () => client.query('DELETE FROM pgherd.index_change WHERE id = $1', [id]))
 }
 
@@ -86,5 +89,9 @@ async function dropRest(server: ServerAddress, prefix: string, database: string,
     // It waits for transactions that are open on the table; nobody should wait for them here.
     await client.query(`SET statement_timeout = ${limits.recoveryLockMsMax}`)
     for (const { name } of rows) await client.query(`DROP INDEX CONCURRENTLY IF EXISTS ${name}`)
+  }).catch((error: Error & { code?: string }) => {
+    if (error.code !== noSuchDatabase) throw error // a shard that joins does not have it yet, and nothing was built there
   })
 }
+
+const noSuchDatabase = '3D000'

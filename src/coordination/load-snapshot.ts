@@ -83,6 +83,7 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
   const rowsOf = async <T>(sql: string): Promise<T[]> =>
     JSON.parse((await ask(`SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM (${sql}) x`)) ?? '[]') as T[]
   const version = Number(await ask('SELECT version FROM pgherd.schema_version'))
+  const members = (await rowsOf<{ shard: number }>(`SELECT shard_id AS shard FROM pgherd.member WHERE state = 'in' ORDER BY shard_id`)).map(({ shard }) => shard)
   const rows = await rowsOf<RelationRow>(relationsQuery)
   const groupRows = await rowsOf<{ id: number; key_type: KeyType; owners: number[]; layouts: [number, number][] }>(
     `SELECT g.id, g.key_type, array_agg(b.shard_id ORDER BY b.bucket) AS owners,
@@ -110,7 +111,8 @@ export async function loadSnapshot(ask: AskOne, database: string, servers: reado
   return Object.freeze({
     database,
     version,
-    shards: servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port })),
+    members,
+    shards: servers.filter((server) => server.role === 'primary' && members.includes(server.shard)).map(({ shard, name, host, port }) => ({ id: shard, name, host, port })),
     servers,
     schemas: new Set(schemas.map((row) => row.nspname)),
     relations: new Map(relations.map((relation) => [relationKey(relation.schema, relation.name), relation])),

@@ -7,8 +7,8 @@ const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../migr
 
 type Folder = 'cluster' | 'database' | 'server'
 
-/** Applies the files of these folders of migrations/ that this database has not seen, in one transaction. Safe beside another router doing the same. */
-export async function migrate(client: pg.Client, ...folders: readonly Folder[]): Promise<void> {
+/** Applies the files of these folders of migrations/ that this database has not seen, and what comes `last`, in one transaction. Safe beside another router doing the same. */
+export async function migrate(client: pg.Client, folders: readonly Folder[], last: (client: pg.Client) => Promise<void> = async () => undefined): Promise<void> {
   await client.query('BEGIN')
   try {
     await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('pgherd.migrations', 0))`)
@@ -22,6 +22,7 @@ export async function migrate(client: pg.Client, ...folders: readonly Folder[]):
       await client.query(fs.readFileSync(path.join(root, name), 'utf8'))
       await client.query('INSERT INTO pgherd.migrations (name) VALUES ($1)', [name])
     }
+    await last(client)
     await client.query('COMMIT')
   } catch (error) {
     await client.query('ROLLBACK')

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { ShardServer } from '../catalog/snapshot.ts'
+import { primariesOf } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 
 export interface ServerListOptions {
@@ -19,7 +20,7 @@ export interface ServerListOptions {
 
 export class ServerList {
   servers: readonly ShardServer[] = []
-  /** Their primaries. The same object as long as nothing has changed. */
+  /** Their primaries, those of shards among them that join or leave just now. The same object as long as nothing has changed. */
   shards: readonly ServerAddress[] = []
   /** Called after a change, with the new list in place, and the primaries that there were. */
   onChange: (before: readonly ServerAddress[]) => void = () => undefined
@@ -62,6 +63,11 @@ export class ServerList {
     return this.shards.some(({ id }) => id === shard)
   }
 
+  /** The primaries that have all databases. */
+  get joined(): readonly ServerAddress[] {
+    return this.shards.filter(({ id }) => this.servers.some(({ shard, state }) => shard === id && (state === 'active' || state === 'draining')))
+  }
+
   close(): void {
     this.stopTimer()
   }
@@ -82,6 +88,6 @@ export class ServerList {
 
   private take(servers: readonly ShardServer[]): void {
     this.servers = servers
-    this.shards = servers.filter((server) => server.role === 'primary').map(({ shard, name, host, port }) => ({ id: shard, name, host, port }))
+    this.shards = primariesOf(servers)
   }
 }

@@ -32,7 +32,7 @@ export interface ExecutionContext {
   /** What this router knows. */
   routerRows(fact: RouterFact): Promise<readonly RouterRow[]>
   /** Asks the catalog for the newest schema: a server has shown that this session's is old. */
-  refreshSchema(): Promise<void>
+  refreshSchema(): Promise<Snapshot>
   /** The connections that this session may share with others for point reads. */
   laneGroup(server: ServerAddress): LaneGroup
   /** What the session wants of reads of several servers. */

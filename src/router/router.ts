@@ -41,6 +41,7 @@ import { Lanes } from '../transaction/lanes.ts'
 import { Recovery } from '../transaction/recovery.ts'
 import { SqlGateServer } from '../transaction/sql-gate-server.ts'
 import { SqlTransactionServer } from '../transaction/sql-transaction-server.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import { KnownStatements } from './known-statements.ts'
 import { ParseCache } from './parse-cache.ts'
 import { TemplateStore } from './templates.ts'
@@ -87,7 +88,7 @@ export class Router {
   static async start(options: RouterOptions): Promise<Router> {
     await parserReady
     const { catalog, credentials: login, clock, log } = options
-    await withAdmin(catalog, clusterDatabase, login, (client) => migrate(client, 'cluster')).catch((error: Error & { code?: string }) => {
+    await withAdmin(catalog, clusterDatabase, login, (client) => migrate(client, ['cluster'])).catch((error: Error & { code?: string }) => {
       if (error.code !== '3D000') throw error
       throw new Error(`${catalog.host}:${catalog.port} is not the catalog of a cluster: make it one with pgherd init`)
     })
@@ -108,16 +109,24 @@ export class Router {
     const transactionServers = new PerServer((server) => new SqlTransactionServer(server, credentials), () => undefined)
     const pool = new Pool(clock, credentials)
     const commit: CommitContext = { clusterId: id, clock, log, inFlight: new Set<string>(), get servers() { return transactionServers.of(everyServer()) } }
-    const databases: DatabaseServers = { catalog, get shards() { return list.shards }, credentials, preparedPrefix: `pgherd:${id}:`, log }
+    const databases: DatabaseServers = { catalog, credentials, preparedPrefix: `pgherd:${id}:`, log }
     const fences = new CatalogFences(catalog, credentials)
     const replicas = new ReplicaWatch({ servers: () => store.servers, credentials, clock, log, onGone: (server) => pool.closeReplica(server) })
     const gates = new PerServer((server) => new SqlGateServer(server, credentials, clock), (gone) => gone.close())
-    const gate = new CommitGate(() => gates.of(everyServer()), clock)
+    const gate = new CommitGate({
+      servers: (database) => {
+        const members = store.current(database)?.members
+        return gates.of(everyServer()).filter((server) => server.id === catalog.id || members?.includes(server.id) !== false)
+      },
+      refresh: (database) => store.refresh(database),
+      clock,
+    })
     const clusterSettings = new ClusterSettings(catalog, credentials, clock, log)
     await clusterSettings.refresh()
     let port = options.port
     const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, get holder() { return `${os.hostname()}:${port}` }, leaseMs: limits.leaseMs, clock, log })
-    const services: Services = { clock, log, garbage: new Garbage(clock), store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), commit, transactions: new Set(), clients: new Map(), credentials, catalog, databases, fences, replicas, gate, clusterSettings, admin: { catalog, credentials, locks, clock, log } }
+    const shared = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), commit, transactions: new Set<Transaction>(), credentials, catalog, gate }
+    const services: Services = { ...shared, garbage: new Garbage(clock), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), clients: new Map(), databases, fences, replicas, clusterSettings, admin: { catalog, credentials, locks, clock, log }, shards: { ...shared, login, list, locks } }
     const server = new RouterServer(services)
     port = await server.listen(options.host, options.port).catch(async (error: unknown) => {
       await locks.close()

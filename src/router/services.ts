@@ -1,5 +1,6 @@
 import type { AdminContext } from '../admin/admin-context.ts'
 import type { Clock } from '../base/clock.ts'
+import type { ShardParts } from '../admin/shard-parts.ts'
 import type { Garbage } from '../base/garbage.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { DatabaseServers } from '../coordination/database-changes.ts'
@@ -46,4 +47,5 @@ export interface Services {
   readonly gate: CommitGate
   readonly clusterSettings: ClusterSettings
   readonly admin: AdminContext
+  readonly shards: ShardParts
 }

@@ -253,9 +253,7 @@ export class Session implements ClientSession {
     return { text, sessionPid: pid, replicas: this.replicas.inUse, consistency: this.consistency, gate, routerRows, transaction, snapshot, catalog, pool, names, sequences, clock, database, user, laneGroup: this.lanes.to, noteSequence, refreshSchema }
   }
 
-  private readonly refreshSchema = async (): Promise<void> => {
-    await this.services.store.refresh(this.database)
-  }
+  private readonly refreshSchema = (): Promise<Snapshot> => this.services.store.refresh(this.database)
 
   private readonly routerRows = async (fact: RouterFact): Promise<readonly RouterRow[]> =>
     fact === 'locks' ? this.services.fences.rows() : [...this.services.clients.values()].map((client) => client.activity())

@@ -4,7 +4,8 @@
  * A commit over several servers holds the gate of one of them from before its decision until its last part is visible. Who holds
  * the gates of all servers therefore finds each such commit visible everywhere or nowhere, for as long as it holds them: it opens
  * its snapshots, lets go, and trusts them if all gates were still held then. Readers hold the gate together, so they never wait for each other.
- * All gates are held also where a few servers are read: a commit that wrote on those may hold the gate of another.
+ * All gates are held also where a few servers are read: a commit that wrote on those may hold the gate of another. Which servers are all the catalog says
+ * under its own gate, which a shard passes that joins: so a router that has not heard of it does not read beside it.
  *
  * Sessions of a router that come while gates are waited for share the hold; those that come while it is in use share the next one: so
  * committers come between.
@@ -14,6 +15,8 @@ import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 
 export interface GateHold {
+  /** What the catalog says, and keeps true as long as the hold lasts: the shards of the database. Undefined on a shard. */
+  readonly members?: readonly number[] | undefined
   /** False when it was lost before. Does not fail. */
   release(): Promise<boolean>
 }
@@ -60,14 +63,22 @@ interface Door {
   isRunning: boolean
 }
 
+export interface GateParts {
+  /** The catalog and the shards of a database, as far as this router knows. */
+  readonly servers: (database: string) => readonly GateServer[]
+  /** Asks the catalog for them anew. */
+  readonly refresh: (database: string) => Promise<unknown>
+  readonly clock: Clock
+}
+
 export class CommitGate {
-  private readonly serverList: () => readonly GateServer[]
+  private readonly parts: GateParts
   private readonly clock: Clock
   private readonly doors = new Map<string, Door>()
 
-  constructor(servers: () => readonly GateServer[], clock: Clock) {
-    this.serverList = servers
-    this.clock = clock
+  constructor(parts: GateParts) {
+    this.parts = parts
+    this.clock = parts.clock
   }
 
   /**
@@ -122,13 +133,16 @@ export class CommitGate {
   }
 
   private async holdAll(database: string): Promise<readonly GateHold[]> {
-    const servers = this.serverList()
     const until = this.clock.ticks() + limits.gateWaitMsMax
     for (;;) {
+      const servers = this.parts.servers(database)
       const results = await Promise.allSettled(servers.map((server) => server.hold(database)))
       const holds = results.flatMap((result) => (result.status === 'fulfilled' && result.value !== undefined ? [result.value] : []))
-      if (holds.length === servers.length) return holds
+      const isCurrent = knowsAll(servers, holds)
+      if (isCurrent && holds.length === servers.length) return holds
       await Promise.all(holds.map((hold) => hold.release()))
+      if (!isCurrent) await this.parts.refresh(database)
+      if (!isCurrent && this.clock.ticks() <= until) continue
       const failed = results.findIndex((result) => result.status === 'rejected')
       if (failed >= 0) throw new SqlError('08006', `no moment to read all servers at: ${servers[failed]?.name ?? ''} does not answer`, { hint: "SET pgherd.read_consistency = 'shard' reads each server by itself." })
       if (this.clock.ticks() > until) {
@@ -138,4 +152,10 @@ export class CommitGate {
       await this.clock.sleep(limits.gatePauseMs)
     }
   }
+}
+
+/** The servers are those that the catalog says there are, if it was asked. */
+function knowsAll(servers: readonly GateServer[], holds: readonly GateHold[]): boolean {
+  const members = holds.find((hold) => hold.members !== undefined)?.members
+  return members === undefined || (members.length === servers.length - 1 && members.every((id) => servers.some((server) => server.id === id)))
 }

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
 import { adminClient } from '../coordination/admin-client.ts'
 import type { GateHold, GateServer } from './commit-gate.ts'
 
@@ -41,7 +42,8 @@ export class SqlGateServer implements GateServer {
       await client.query(
         `BEGIN; SET LOCAL lock_timeout = ${limits.gateLockMsMax}; SET LOCAL idle_in_transaction_session_timeout = ${limits.gateHoldMsMax}; LOCK TABLE pgherd.commit_gate IN SHARE MODE`,
       )
-      return { release: () => this.end(client, database, 'COMMIT') }
+      const members = this.id === catalogId ? await membersOf(client) : undefined
+      return { members, release: () => this.end(client, database, 'COMMIT') }
     } catch (error) {
       if ((error as { code?: string }).code !== lockNotAvailable) {
         void client.end().catch(() => undefined)
@@ -89,4 +91,10 @@ export class SqlGateServer implements GateServer {
     if (this.kept.has(database)) return drop()
     this.kept.set(database, { client, stopTimer: this.clock.after(limits.gateKeepMs, drop) })
   }
+}
+
+/** A statement of its own, after the gate is held: what it sees stays so. */
+async function membersOf(client: pg.Client): Promise<readonly number[]> {
+  const { rows } = await client.query<{ id: number }>(`SELECT shard_id AS id FROM pgherd.member WHERE state = 'in'`)
+  return rows.map(({ id }) => id)
 }

@@ -28,7 +28,7 @@ beforeAll(async () => {
   server = await startPlainPostgres()
   client = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', database: 'postgres' })
   await client.connect()
-  await migrate(client, 'server')
+  await migrate(client, ['server'])
   await client.query('CREATE TABLE t (id text)')
   await client.query(`INSERT INTO pgherd.decision (id, outcome) VALUES ('done', 'committed')`)
   asked = new SqlTransactionServer(address(), { user: 'postgres' })

@@ -38,7 +38,7 @@ beforeAll(async () => {
   const client = await connect(postgres.port)
   await client.query('CREATE DATABASE pgherd')
   await client.end()
-  await migrate(await catalog(), 'cluster')
+  await migrate(await catalog(), ['cluster'])
   await clients[0]?.query('CREATE TABLE written (name text, fence bigint)')
 })
 
@@ -110,7 +110,7 @@ describe('an old fence', () => {
     const [old, newest] = await oldAndNew()
     const client = await connect(postgres.port)
     clients.push(client)
-    await migrate(client, 'server')
+    await migrate(client, ['server'])
     const name = preparedName('locks', '000000000000000000000001', 0)
     await client.query(`BEGIN; CREATE TABLE left_prepared (); PREPARE TRANSACTION '${name}'`)
     const context = { clusterId: 'locks', clock: realClock, log, inFlight: new Set<string>(), servers: [new SqlTransactionServer(address(), credentials)] }

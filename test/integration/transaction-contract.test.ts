@@ -33,7 +33,7 @@ beforeAll(async () => {
   await first.query(`CREATE DATABASE ${database}`)
   await first.end()
   admin = await connectTo(database)
-  await migrate(admin, 'server')
+  await migrate(admin, ['server'])
   await admin.query('CREATE TABLE written (id text)')
   gate = new SqlGateServer(address(), credentials, realClock)
 })

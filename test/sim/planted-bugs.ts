@@ -140,7 +140,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: { harmless: 'a living coordinator that is taken for a dead one loses that transaction, never atomicity' },
   },
   { name: 'a snapshot is trusted though the gate was lost', file: gate, find: '!released.includes(false)', replace: 'released.length > 0', from: 200, caughtBy: oneMoment },
-  { name: 'a reader holds the gate of some servers only', file: gate, find: 'const servers = this.serverList()', replace: 'const servers = this.serverList().slice(0, -1)', caughtBy: oneMoment },
+  { name: 'a reader holds the gate of some servers only', file: gate, find: 'const servers = this.parts.servers(database)', replace: 'const servers = this.parts.servers(database).slice(0, -1)', caughtBy: oneMoment },
   { name: 'decisions are forgotten while somebody has prepared', file: forget, find: `row.outcome === 'aborted' || isOver(row)`, replace: `row.outcome === 'aborted' || isOver !== undefined`, from: 730, caughtBy: ['decisions are kept', ...wholeOrNothing] },
   { name: 'a server that does not answer has nothing prepared', file: forget, find: 'pending.get(other)?.has(id) === false', replace: 'pending.get(other)?.has(id) !== true', from: 730, caughtBy: ['decisions are kept', ...wholeOrNothing] },
   { name: 'a no is forgotten while the transaction is open', file: forget, find: 'await server.openSince()', replace: 'Number.MAX_SAFE_INTEGER', from: 210, caughtBy: ['decisions are kept', ...wholeOrNothing] },

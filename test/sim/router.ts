@@ -40,7 +40,7 @@ export class Router {
     const byId = (id: number) => servers.get(id) ?? catalog
     this.commit = contextOf((id) => new SimulatedTransactionServer(network, process, byId(id)))
     const gates = [...servers.values()].map((server) => new SimulatedGateServer(network, process, server))
-    this.gate = new CommitGate(() => gates, clock)
+    this.gate = new CommitGate({ servers: () => gates, refresh: async () => undefined, clock })
     const fences = new SimulatedFences(network, process, catalog)
     const store = new SimulatedLeaseStore(network, process, redis)
     store.onExtended = (token, askedAt) => this.extendedAt.set(token, askedAt)

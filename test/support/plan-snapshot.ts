@@ -59,6 +59,7 @@ const relations = [
 export const planSnapshot: Snapshot = {
   database: 'golden',
   version: 1,
+  members: [1, 2],
   shards: [1, 2].map((id) => ({ id, name: `shard${id}`, host: '127.0.0.1', port: 5430 + id })),
   servers: [],
   schemas: new Set(['public', 'pg_catalog']),

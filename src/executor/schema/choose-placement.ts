@@ -74,7 +74,7 @@ export function asWanted(table: TablePlacement): TablePlacementLike {
 
 /** What a table without anybody's choice should be, as far as its own definition says. */
 export function choose(relation: Relation, definition: TableDefinition, change: SchemaChange): Wanted {
-  const shard = proposeShard(`${relation.schema}.${relation.name}`, change.shardIds)
+  const shard = proposeShard(`${relation.schema}.${relation.name}`, change.shardsForNew)
   const single = (reason?: string): Wanted => ({ kind: 'single', shard, reason })
   const parent = definition.parent ?? definition.inherits[0]
   if (parent !== undefined && parent !== null) {

@@ -101,7 +101,7 @@ async function refuseBrokenKey(relation: Relation, change: SchemaChange): Promis
 async function makeSingleTogether(relations: readonly Relation[], reason: string, change: SchemaChange, notice: (message: string) => void): Promise<void> {
   const known = relations.filter((one) => one.table?.kind === 'single').map((one) => one.table?.shard ?? 0)
   const [first] = relations
-  const shard = known[0] ?? proposeShard(`${first?.schema}.${first?.name}`, change.shardIds)
+  const shard = known[0] ?? proposeShard(`${first?.schema}.${first?.name}`, change.shardsForNew)
   const wanted: Wanted = { kind: 'single', shard, reason }
   const moving = relations.filter((one) => one.table !== undefined && (one.table.kind !== 'single' || one.table.shard !== shard))
   const fresh = relations.filter((one) => one.table === undefined)
@@ -137,7 +137,7 @@ async function groupFor(keyType: string, change: SchemaChange): Promise<number> 
     `INSERT INTO pgherd.table_group (key_type, bucket_count) VALUES (${quoteLiteral(keyType)}, ${defaultBuckets}) RETURNING id`,
   )
   const id = Number(rows[0]?.[0])
-  const owners = proposeOwners(`group ${id}`, defaultBuckets, change.shardIds)
+  const owners = proposeOwners(`group ${id}`, defaultBuckets, change.shardsForNew)
   await change.onCatalog(`INSERT INTO pgherd.bucket (group_id, bucket, shard_id) VALUES ${owners.map((shard, bucket) => `(${id}, ${bucket}, ${shard})`).join(', ')}`)
   await change.reload()
   return id

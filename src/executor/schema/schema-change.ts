@@ -9,6 +9,7 @@ import { settleAll } from '../../base/settle-all.ts'
 import type { ServerAddress } from '../../catalog/server-address.ts'
 import { catalogId } from '../../catalog/server-address.ts'
 import type { Builtins, Snapshot } from '../../catalog/snapshot.ts'
+import { shardsForNew } from '../../catalog/snapshot.ts'
 import { loadSnapshot } from '../../coordination/load-snapshot.ts'
 import { readErrorFields } from '../../protocol/error-fields.ts'
 import { Backend } from '../../protocol/message-types.ts'
@@ -53,6 +54,11 @@ export class SchemaChange {
     return this.shards.map((shard) => shard.id)
   }
 
+  /** The shards that new tables and buckets may go to. */
+  get shardsForNew(): number[] {
+    return shardsForNew(this.snapshot)
+  }
+
   /** Runs statements on the shell; its notices go to the client. */
   onCatalog(sql: string, onNotice = this.onNotice): Promise<QueryResult> {
     return this.run(this.context.catalog, sql, onNotice)
@@ -85,7 +91,11 @@ export class SchemaChange {
   /** The schema as this transaction has made it. Its version is none that anything else is kept under. */
   async reload(): Promise<Snapshot> {
     const { database, servers } = this.snapshot
-    const loaded = await loadSnapshot((sql) => this.ask(sql), database, servers, this.builtins)
+    const load = (known: typeof servers) => loadSnapshot((sql) => this.ask(sql), database, known, this.builtins)
+    let loaded = await load(servers)
+    // A shard has joined that this router has not heard of. Having the row of schema_version, the change sees all that have.
+    if (loaded.shards.length < loaded.members.length) loaded = await load((await this.context.refreshSchema()).servers)
+    if (loaded.shards.length < loaded.members.length) throw new SqlError('55000', `a shard of this database has no server: ${loaded.members.filter((id) => !loaded.shards.some((shard) => shard.id === id)).join(', ')}`)
     this.snapshot = { ...loaded, version: -++uncommitted }
     return this.snapshot
   }

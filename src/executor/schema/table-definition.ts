@@ -44,7 +44,12 @@ export interface TableDefinition {
 
 /** `change` asks the shell, with an empty search_path. */
 export function readDefinition(change: Pick<SchemaChange, 'askJson'>, oid: number): Promise<TableDefinition> {
-  return change.askJson<TableDefinition>(`
+  return change.askJson<TableDefinition>(definitionQuery(String(oid)))
+}
+
+/** The definition of the table with this oid, in JSON. Names in it are as the search_path has them. */
+export function definitionQuery(oid: string): string {
+  return `
     SELECT json_build_object(
       'columns', (SELECT coalesce(json_agg(json_build_object(
           'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
@@ -82,7 +87,7 @@ export function readDefinition(change: Pick<SchemaChange, 'askJson'>, oid: numbe
       'columnGrants', (SELECT coalesce(json_agg(format('GRANT %s (%I) ON %s TO %s', x.privilege_type, a.attname, '%TABLE%',
                    CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END)), '[]')
                  FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND NOT a.attisdropped))
-    FROM pg_class c WHERE c.oid = ${oid}`)
+    FROM pg_class c WHERE c.oid = ${oid}`
 }
 
 /** A column as CREATE TABLE and ADD COLUMN take it; sequences are the catalog's. */

@@ -18,7 +18,7 @@ import type { Relation } from '../../catalog/snapshot.ts'
 import type { SchemaChange } from './schema-change.ts'
 import { holders } from './table-definition.ts'
 
-interface TableOnShard {
+export interface TableOnShard {
   readonly shard: number
   /** Quoted and qualified. */
   readonly table: string
@@ -29,7 +29,7 @@ const lockNotAvailable = '55P03'
 export async function lockTable(relation: Relation, change: SchemaChange): Promise<void> {
   if (relation.table?.kind !== 'distributed' || change.locked.has(relation.oid)) return
   const table = qualified(relation.schema, relation.name)
-  await lockAll(holders(relation, change).map((shard) => ({ shard, table })), change)
+  await lockTables(holders(relation, change).map((shard) => ({ shard, table })), change)
   change.locked.add(relation.oid)
 }
 
@@ -46,10 +46,11 @@ export async function lockTableOf(index: string, change: SchemaChange): Promise<
       return table === undefined ? [] : [{ shard, table }]
     }),
   )
-  await lockAll(found.flat(), change)
+  await lockTables(found.flat(), change)
 }
 
-async function lockAll(tables: readonly TableOnShard[], change: SchemaChange): Promise<void> {
+/** Locks all of them, or nothing, again and again until lock_timeout is over. */
+export async function lockTables(tables: readonly TableOnShard[], change: SchemaChange): Promise<void> {
   const { transaction } = change.context
   const timeouts = await settleAll(tables.map(({ shard }) => change.onShard(shard, `SELECT setting, current_setting('lock_timeout') FROM pg_settings WHERE name = 'lock_timeout'`)))
   const [ms = '0', setting = '0'] = timeouts[0]?.rows[0] ?? []

@@ -143,7 +143,7 @@ async function carryKeyType(commands: readonly AlterCommand[], relation: Relatio
   const using = findKeyword(source.raw, 'using')
   const expressions = using === undefined ? undefined : new Map([[key ?? '', source.between(using.end, source.length)]])
   const like = asWanted(table)
-  const wanted = keyType === undefined || like.kind !== 'distributed' ? { kind: 'single' as const, shard: change.shardIds[0] ?? 0, reason: undefined } : { ...like, keyType }
+  const wanted = keyType === undefined || like.kind !== 'distributed' ? { kind: 'single' as const, shard: change.shardsForNew[0] ?? 0, reason: undefined } : { ...like, keyType }
   const isSame = wanted.kind === 'distributed' && wanted.keyType === table.keyType && relation.columns.find((one) => one.name === key)?.type === type && using === undefined
   if (isSame) return true
   await convert([{ relation: now, wanted, ...(expressions === undefined ? {} : { expressions }) }], table.byDefault, change)

@@ -14,7 +14,8 @@ import type { SchemaChange } from '../../executor/schema/schema-change.ts'
 import { lockTable, lockTableOf } from '../../executor/schema/table-lock.ts'
 import { dropStatements, holders } from '../../executor/schema/table-definition.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
-import type { RangeVar } from '../../sql/ast.ts'
+import { checkGlobalsMayChange } from '../../coordination/members.ts'
+import type { AnyNode, RangeVar } from '../../sql/ast.ts'
 import { tagOf, walk } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
 import type { Session } from '../session.ts'
@@ -34,6 +35,7 @@ export async function carry(statement: Statement, change: SchemaChange, session:
   const before = change.snapshot
   refuseNotedFunctions(statement, before)
   const { shellText, asked } = placementOptions(statement, before)
+  if (isGlobal(statement.node)) await holdGlobals(change, session)
   const end = await change.onCatalog(shellText)
   const after = await change.reload()
   const notice = (message: string) => session.notice('00000', message)
@@ -55,6 +57,20 @@ async function refuseUnfinished(change: SchemaChange): Promise<void> {
   const found = await settleAll(change.shardIds.map((shard) => change.onShard(shard, text)))
   if (!found.some(({ rows }) => rows.length > 0)) return
   throw new SqlError('55006', 'what an index build that failed has left is not removed yet', { hint: 'Try again. Transactions that are open on the table keep it from being removed.' })
+}
+
+/** Changes what all databases of a server share: before anything else, so that a shard that joins is waited for, or waits. */
+async function holdGlobals(change: SchemaChange, session: Session): Promise<void> {
+  await change.onCatalog('SELECT pgherd.change_globals()')
+  const { catalog, credentials } = session.services
+  await checkGlobalsMayChange(catalog, credentials)
+}
+
+const globalStatements = new Set(['CreateRoleStmt', 'AlterRoleStmt', 'AlterRoleSetStmt', 'DropRoleStmt', 'GrantRoleStmt', 'AlterDatabaseStmt', 'AlterDatabaseSetStmt', 'AlterDatabaseRefreshCollStmt'])
+
+function isGlobal(node: AnyNode): boolean {
+  const kind = node.RenameStmt?.renameType ?? node.AlterOwnerStmt?.objectType ?? node.GrantStmt?.objtype ?? ''
+  return globalStatements.has(tagOf(node)) || /^OBJECT_(ROLE|DATABASE|PARAMETER_ACL)$/.test(String(kind))
 }
 
 /** An operator, aggregate or cast made of a function that touches tables would call it unseen. */

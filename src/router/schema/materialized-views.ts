@@ -37,7 +37,7 @@ export const createMaterializedView: Handler = async (statement, _args, _sink, s
     const made = await change.onCatalog(`${head} ${query} WITH NO DATA`)
     const relation = [...(await change.reload()).relationsByOid.values()].find((one) => one.relkind === 'm' && !before.has(one.oid))
     if (relation === undefined) return { kind: 'complete', tag: made.tag }
-    const shard = proposeShard(`${relation.schema}.${relation.name}`, change.shardIds)
+    const shard = proposeShard(`${relation.schema}.${relation.name}`, change.shardsForNew)
     const placed = await placeMaterializedView(relation, shard, change)
     if (withoutData) return { kind: 'complete', tag: 'CREATE MATERIALIZED VIEW' }
     const count = await refresh(placed, false, { ...change.context, snapshot: change.snapshot }, session)

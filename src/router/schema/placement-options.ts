@@ -1,6 +1,7 @@
 /** CREATE TABLE ... WITH (pgherd.shard_key = 'c', pgherd.kind = 'reference'): read here, and taken out of what PostgreSQL gets. */
 import { refuse, SqlError } from '../../base/errors.ts'
 import type { Relation, Snapshot } from '../../catalog/snapshot.ts'
+import { shardsForNew } from '../../catalog/snapshot.ts'
 import { proposeShard } from '../../catalog/ring.ts'
 import type { Wanted } from '../../executor/schema/choose-placement.ts'
 import { keyTypeOf } from '../../executor/schema/choose-placement.ts'
@@ -31,7 +32,7 @@ export function placementOptions(statement: Statement, snapshot: Snapshot): { sh
   const kind = valueOf('kind') ?? 'distributed'
   const asked = (relation: Relation): Wanted => {
     if (kind === 'reference') return { kind }
-    if (kind === 'single') return { kind, shard: proposeShard(`${relation.schema}.${relation.name}`, snapshot.shards.map((one) => one.id)), reason: undefined }
+    if (kind === 'single') return { kind, shard: proposeShard(`${relation.schema}.${relation.name}`, shardsForNew(snapshot)), reason: undefined }
     if (kind !== 'distributed' || key === undefined) throw new SqlError('22023', 'pgherd.kind is distributed (with pgherd.shard_key), reference or single')
     return distributedBy(relation, key)
   }

@@ -43,7 +43,7 @@ const functions: Readonly<Record<string, { readonly parameters: readonly string[
     parameters: ['table_name', 'cascade_via_foreign_keys'],
     work: (call, change, session) => {
       const relation = tableOf(call, 'table_name', change, session)
-      const shard = proposeShard(`${relation.schema}.${relation.name}`, change.shardIds)
+      const shard = proposeShard(`${relation.schema}.${relation.name}`, change.shardsForNew)
       return place(relation, { kind: 'single', shard, reason: undefined }, change)
     },
   },

@@ -10,12 +10,14 @@ import type { Parameter } from './call-arguments.ts'
 import { waitForMoves } from './move-calls.ts'
 import type { OperatorCalls } from './operator-call.ts'
 import { nothing, number } from './operator-call.ts'
+import { citusShardCalls } from './shard-calls.ts'
 
 const optional = (name: string, type: Parameter['type']): Parameter => ({ name, type, isOptional: true })
 const [strategy, drainOnly, mode] = [optional('rebalance_strategy', 'text'), optional('drain_only', 'boolean'), optional('shard_transfer_mode', 'text')]
 const which = [optional('relation', 'text'), optional('threshold', 'real'), optional('max_shard_moves', 'integer'), optional('excluded_shard_list', 'text')]
 
 export const citusCalls: OperatorCalls = {
+  ...citusShardCalls,
   rebalance_table_shards: {
     parameters: [...which, mode, drainOnly, strategy],
     gives: 'value',

@@ -22,11 +22,12 @@ import type { ClientSink } from '../client-sink.ts'
 import type { Session } from '../session.ts'
 import { readArguments } from './call-arguments.ts'
 import { citusCalls, citusRefusals } from './citus-calls.ts'
-import type { OperatorCall, RowsAnswer } from './operator-call.ts'
+import type { OperatorCall, OperatorCalls, RowsAnswer } from './operator-call.ts'
 import { moveCalls } from './move-calls.ts'
 import type { Handler } from './run-statement.ts'
+import { shardCalls } from './shard-calls.ts'
 
-const ownCalls = moveCalls
+const ownCalls: OperatorCalls = { ...moveCalls, ...shardCalls }
 const mentions = new RegExp([...Object.keys(ownCalls), ...Object.keys(citusCalls), ...Object.keys(citusRefusals)].join('|'), 'i')
 
 interface FoundCall {
@@ -51,7 +52,7 @@ export const runOperatorFunction: Handler = async (statement, args, sink, sessio
   if (known.gives === 'value' && !standsAlone(statement, call)) throw refuse(`${shown} is supported alone in a SELECT`)
   if (known.acts && session.transaction.active) throw new SqlError('25001', `${shown} cannot be called inside a transaction block`)
   const { isSuperuser, values } = await readArguments(shown, call, known.parameters, args, session)
-  if (!isSuperuser) throw new SqlError('42501', `permission denied for function ${name}`, { hint: 'Only superusers move data between shards.' })
+  if (!isSuperuser) throw new SqlError('42501', `permission denied for function ${name}`, { hint: 'Only superusers change shards, or move data between them.' })
   const answer = await known.run(values, session).catch((error: unknown) => {
     throw fromDriver(error)
   })

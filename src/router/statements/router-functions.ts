@@ -13,7 +13,9 @@ import { checkGuardSetting } from '../../failover/settings.ts'
 import { readDataRow } from '../../protocol/row-description.ts'
 import type { AnyNode, FuncCall } from '../../sql/ast.ts'
 import { names, walk } from '../../sql/ast.ts'
+import { withMembers } from '../../coordination/members.ts'
 import { transactionStatus } from '../../transaction/transaction-status.ts'
+import type { Outcome } from '../../transaction/transaction-server.ts'
 import { checkOwnSetting, ownDefaults } from '../own-settings.ts'
 import type { ClientSink } from '../client-sink.ts'
 import type { Session } from '../session.ts'
@@ -58,10 +60,22 @@ async function tellId(column: string, args: Arguments, sink: ClientSink, session
 
 async function tellStatus(column: string, call: FuncCall, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
   const [id] = argumentsOf(call, args, 1)
-  const status = id === undefined ? undefined : await transactionStatus(id, session.database, () => isOpen(id, session), session.services.commit)
+  const status = id === undefined ? undefined : await statusOf(id, session)
   // The values of parameters stay, so that PostgreSQL counts as many as the client.
   const value = status === undefined ? 'NULL' : quoteLiteral(status)
   return onCatalog(`SELECT ${value}::text AS ${column}`, args, sink, session)
+}
+
+/** Of all servers that the transaction may have written on. None joins meanwhile: it would know nothing of the answer, which is to stay true. */
+function statusOf(id: string, session: Session): Promise<Outcome | 'in progress' | undefined> {
+  const { catalog, credentials, commit, store } = session.services
+  return withMembers(catalog, session.database, credentials, async (members) => {
+    const known = () => commit.servers.filter((server) => server.id === catalog.id || members.includes(server.id))
+    if (known().length <= members.length) await store.refresh(session.database)
+    const servers = known()
+    if (servers.length <= members.length) throw new SqlError('08006', 'what became of the transaction is not known: a shard has no server', { hint: 'Ask again.' })
+    return transactionStatus(id, session.database, () => isOpen(id, session), { ...commit, servers })
+  })
 }
 
 /** What pgherd's settings are for sessions that say nothing else. */
