@@ -3,7 +3,7 @@ import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { catalogId } from '../catalog/server-address.ts'
-import { sessionPidHole } from '../planner/session-facts.ts'
+import { withSessionPid } from '../planner/session-facts.ts'
 import { query } from '../shard/query.ts'
 import type { Lease } from '../transaction/transaction.ts'
 import type { TimeoutName } from '../shard/timeouts.ts'
@@ -65,7 +65,8 @@ export async function runOnServer(
   sink: ResultSink,
   context: ExecutionContext,
 ): Promise<StatementEnd> {
-  const statement = server.id === catalogId ? withSessionPid(given, context) : given
+  // Plans are shared by sessions: the number of the one that runs is put in last.
+  const statement = server.id === catalogId ? { ...given, text: withSessionPid(given.text, context.sessionPid) } : given
   const translate =
     statement.translate ??
     (server.id === catalogId ? undefined : (context.names.translation(server, context.snapshot) ?? (await context.names.loadTranslation(server, context.snapshot, context.user, context.transaction.waits))))
@@ -111,12 +112,6 @@ function mayRepeat(failure: unknown, { connection, participant }: Lease, stateme
 
 /** The count in a command's tag. */
 const rowsOf = (end: StatementEnd) => (end.kind === 'complete' ? Number(/\d+$/.exec(end.tag)?.[0] ?? 0) : 0)
-
-/** Plans are shared by sessions: the number of the one that runs is put in last. */
-function withSessionPid(statement: ServerStatement, context: ExecutionContext): ServerStatement {
-  if (!statement.text.includes(sessionPidHole)) return statement
-  return { ...statement, text: statement.text.replaceAll(sessionPidHole, sessionPidHole.replace('()', `(${context.sessionPid})`)) }
-}
 
 /** A marker's name on a shard. */
 export function markerThere(marker: string, shard: number, { snapshot }: ExecutionContext): string {

@@ -7,10 +7,11 @@
  */
 import type { AnyNode } from '../sql/ast.ts'
 import { names, walk } from '../sql/ast.ts'
-import { nameEnd, tokensWithDepth } from '../sql/scanner.ts'
-import type { Edit, SourceText } from '../sql/source-text.ts'
+import { nameEnd, nextToken, tokensWithDepth } from '../sql/scanner.ts'
+import type { Edit } from '../sql/source-text.ts'
+import { SourceText } from '../sql/source-text.ts'
 
-export const sessionPidHole = 'pgherd.pg_backend_pid()'
+const sessionPidHole = 'pgherd.pg_backend_pid()'
 
 export function sessionPidEdits(source: SourceText, node: AnyNode): Edit[] {
   const edits: Edit[] = []
@@ -22,6 +23,19 @@ export function sessionPidEdits(source: SourceText, node: AnyNode): Edit[] {
     edits.push({ start, end: callEnd(source.raw, nameEnd(source.raw, start)), text: sessionPidHole })
   })
   return edits
+}
+
+/** A text with the number of the session that runs it. The same words in the user's own strings and names stay. */
+export function withSessionPid(text: string, pid: number): string {
+  if (!text.includes(sessionPidHole)) return text
+  const source = new SourceText(text)
+  const { raw } = source
+  const edits: Edit[] = []
+  for (let token = nextToken(raw, 0); token !== undefined; token = nextToken(raw, token.end)) {
+    const { kind, start } = token
+    if (kind === 'word' && raw.startsWith(sessionPidHole, start)) edits.push({ start, end: start + sessionPidHole.length, text: sessionPidHole.replace('()', `(${pid})`) })
+  }
+  return source.edited(edits)
 }
 
 /** Behind the parenthesis that closes a call's arguments. */
