@@ -9,7 +9,7 @@ import { gatherRows } from './gather.ts'
 import { executeMerge } from './merge.ts'
 import { executeInsertRows, executeInsertSelect } from './insert.ts'
 import { bucketAtOnce, bucketOf } from './key-bucket.ts'
-import { atOneMoment, readsSeveral } from './one-moment.ts'
+import { readAtOneMoment } from './one-moment.ts'
 import { withOwnNames } from './own-temporaries.ts'
 import { isReadCommitted } from './open-reads.ts'
 import { executePointRead } from './point-read.ts'
@@ -29,8 +29,7 @@ export function executePlan(plan: QueryPlan, args: Arguments, sink: ResultSink, 
   if (!context.transaction.active && context.transaction.isolationNow === 'serializable' && (plan.kind === 'scatter' || plan.kind === 'merge')) {
     return withTransaction(context, () => execute(plan, args, sink, context))
   }
-  if (readsSeveral(plan, args, context)) return atOneMoment(plan, args, context, () => execute(plan, args, sink, context))
-  return execute(plan, args, sink, context)
+  return readAtOneMoment(plan, args, context, () => execute(plan, args, sink, context))
 }
 
 /** Over several shards; a statement for one falls back by itself. */
@@ -119,6 +118,7 @@ function anyShard(context: ExecutionContext): number {
 
 async function executeGather(plan: GatherPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {
   return withTransaction(context, async () => {
+    // Plans for such a block fetch them (NameContext.fetchesReference): this is for one that came another way.
     if (plan.readsReference && plan.fetches.length > 0 && isReadCommitted(context) && context.consistency !== 'shard') {
       throw refuse(`pgherd.read_consistency '${context.consistency}' cannot hold for reference tables beside rows of several shards in a READ COMMITTED block`, 'Use BEGIN ISOLATION LEVEL REPEATABLE READ, or run the statement outside of a block.')
     }

@@ -20,8 +20,13 @@ export type ReadConsistency = 'shard' | 'atomic' | 'snapshot'
 
 const repeatableRead = { text: 'ISOLATION LEVEL REPEATABLE READ', isolation: 'repeatable read', readOnly: undefined }
 
+/** Runs what reads by a plan, in one piece: at one moment, where that takes more than running it. */
+export function readAtOneMoment<T>(plan: QueryPlan, args: Arguments, context: ExecutionContext, run: () => Promise<T>): Promise<T> {
+  return readsSeveral(plan, args, context) ? atOneMoment(plan, args, context, run) : run()
+}
+
 /** Runs what reads for one statement; with its snapshots opened before, where one statement's reads are several. */
-export async function atOneMoment<T>(plan: QueryPlan, args: Arguments, context: ExecutionContext, run: () => Promise<T>): Promise<T> {
+async function atOneMoment<T>(plan: QueryPlan, args: Arguments, context: ExecutionContext, run: () => Promise<T>): Promise<T> {
   const { transaction } = context
   const reads = await readsOf(plan, args, context)
   const servers = [...new Set(reads)]
@@ -37,7 +42,7 @@ export async function atOneMoment<T>(plan: QueryPlan, args: Arguments, context: 
 }
 
 /** Whether `atOneMoment` is for a plan, as far as can be told without waiting. */
-export function readsSeveral(plan: QueryPlan, args: Arguments, { transaction }: ExecutionContext): boolean {
+function readsSeveral(plan: QueryPlan, args: Arguments, { transaction }: ExecutionContext): boolean {
   if (plan.kind !== 'gather' && plan.kind !== 'merge' && (plan.kind !== 'scatter' || plan.writes || plan.shards.length < 2)) return false
   // Rows are locked at their newest versions, whatever was there when the statement began.
   if (plan.kind !== 'gather' && plan.locks) return false

@@ -9,7 +9,7 @@ import type { StatementFacts } from './facts.ts'
 import { withoutFreshValues } from './fresh-values.ts'
 import { isConstantDefault, takesFromSequence } from './constant-default.ts'
 import { checkIdentityWrites } from './identity-rules.ts'
-import { gatherSources, shardsOf } from './plan-gather.ts'
+import { gatherSources, readsReferences, shardsOf } from './plan-gather.ts'
 import type { QueryPlan } from './plan.ts'
 import { timeHole } from './plan.ts'
 import { catalogPlan, markersOf, oneShard, pinsSession, safeEverywhere, scatterPlan } from './plan-select.ts'
@@ -46,7 +46,7 @@ export function onCatalog(statement: Statement, facts: StatementFacts, context: 
   if (facts.tables.some((use) => use.isTarget && use.relation.table !== undefined)) return workbench(otherwise, statement, facts, context)
   const reads = facts.tables.filter((use) => use.relation.table !== undefined && use.relation.table.kind !== 'reference')
   if (reads.length === 0) return catalogPlan(statement, facts, true)
-  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', readsReference: facts.tables.some((use) => use.relation.table?.kind === 'reference'), ...gatherSources(statement, facts, context), writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
+  return Object.freeze({ kind: 'gather', rule: 'writes a table of the catalog', readsReference: readsReferences(facts, context), ...gatherSources(statement, facts, context), writes: true, pins: pinsSession(facts) || facts.relations.some((use) => use.resolved.kind === 'temporary') })
 }
 
 /** Why what is written can't be left to the shards as it stands; undefined when it can. New rows of `own` are its planner's. */

@@ -34,7 +34,7 @@ export function buildGather(statement: Statement, facts: StatementFacts, context
   const { fetches, ...texts } = gatherSources(rest, { ...restFacts, tables }, context)
   const temporary = facts.relations.some((use) => use.resolved.kind === 'temporary')
   const writes = facts.catalogOnly.length > 0 || facts.volatile.length > 0
-  const readsReference = tables.some((use) => use.relation.table?.kind === 'reference')
+  const readsReference = readsReferences({ ...restFacts, tables }, context)
   return Object.freeze({ kind: 'gather', rule, readsReference, fetches: [...(pushed?.queries ?? []), ...fetches], ...texts, writes, pins: temporary || pinsSession(facts) })
 }
 
@@ -53,7 +53,7 @@ export function gatherSources(
   const edits: Edit[] = [...more]
   const byTable = new Map<string, Fetch>()
   for (const { rangeVar, relation, isTarget } of facts.tables) {
-    if (relation.table === undefined || relation.table.kind === 'reference' || isTarget) continue
+    if (relation.table === undefined || (relation.table.kind === 'reference' && context.fetchesReference !== true) || isTarget) continue
     if (rangeVar.inh !== true && relation.relkind === 'p') throw refuse('ONLY of a partitioned table is not supported across shards')
     const where = conditions.get(rangeVar) ?? []
     const key = JSON.stringify([relation.oid, where])
@@ -63,7 +63,7 @@ export function gatherSources(
       columns: neededColumns(relation, rangeVar, mentioned),
       where,
       primaryKey: [],
-      shards: shardsOf(relation, context),
+      shards: relation.table.kind === 'reference' ? [context.snapshot.shards[0]?.id ?? 0] : shardsOf(relation, context),
       markers: [markerName(relation.table)],
     }
     const columns = [...new Set([...fetch.columns, ...neededColumns(relation, rangeVar, mentioned)])]
@@ -78,6 +78,11 @@ export function gatherSources(
   const timed = facts.usesTime ? { pieces: statement.source.edited([...edits, ...timeEdits(statement, timeMark)]).split(hole) } : undefined
   const fetches = [...byTable.values(), ...facts.shardFacts.map((fact) => factFetch(fact, context.snapshot)), ...facts.routerFacts.map(routerFetch)]
   return { fetches, text, timed, hiddenTime: facts.hiddenTime }
+}
+
+/** Whether the rest of a gather reads the catalog's own copies of reference tables. */
+export function readsReferences({ tables }: StatementFacts, { fetchesReference }: NameContext): boolean {
+  return fetchesReference !== true && tables.some((use) => use.relation.table?.kind === 'reference')
 }
 
 export function shardsOf(relation: Relation, context: NameContext): number[] {

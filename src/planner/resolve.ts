@@ -14,6 +14,8 @@ export interface NameContext {
   readonly parameterTypes: readonly number[]
   /** Queries that give the rows of views of the system which speak of the session, by name. */
   readonly views?: ReadonlyMap<string, string> | undefined
+  /** Rows of reference tables come from a shard, too, where the catalog's would be of a later moment. */
+  readonly fetchesReference?: boolean
 }
 
 export type Resolved =

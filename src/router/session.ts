@@ -225,7 +225,9 @@ export class Session implements ClientSession {
   }
 
   nameContext(snapshot: Snapshot, parameterTypes: readonly number[]): NameContext {
-    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes, views: this.views }
+    // In a READ COMMITTED block a gather's rows come by cursors that are opened at one moment; elsewhere by the transaction's snapshots.
+    const fetchesReference = this.consistency !== 'shard' && this.transaction.active && this.transaction.isolation.startsWith('read')
+    return { snapshot, searchPath: parseSearchPath(this.searchPathSetting, this.currentUser), temporary: this.temporary, parameterTypes, views: this.views, fetchesReference }
   }
 
   /** What the router knows of a statement as this session means it. Not for sessions with temporary tables. */
@@ -479,7 +481,9 @@ export class Session implements ClientSession {
     if (inParts) return planStatement(statement, this.nameContext(snapshot, types), 'one-server')
     if (this.temporary.size > 0 || this.views !== undefined) return planStatement(statement, this.nameContext(snapshot, types))
     const known = this.known(statement, snapshot, types)
-    known.planned ??= planStatement(statement, this.nameContext(snapshot, types))
-    return known.planned
+    known.planned ??= planStatement(statement, { ...this.nameContext(snapshot, types), fetchesReference: false })
+    const { plan } = known.planned
+    const names = plan.kind === 'gather' && plan.readsReference ? this.nameContext(snapshot, types) : undefined
+    return names?.fetchesReference === true ? planStatement(statement, names) : known.planned
   }
 }

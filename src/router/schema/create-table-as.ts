@@ -5,6 +5,7 @@ import { noArguments } from '../../executor/context.ts'
 import { executePlan } from '../../executor/execute-plan.ts'
 import { gatherRows } from '../../executor/gather.ts'
 import { NullSink } from '../../executor/result-sink.ts'
+import { readAtOneMoment } from '../../executor/one-moment.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { catalogText } from '../../executor/transaction-time.ts'
@@ -29,13 +30,14 @@ export const createTableAs: Handler = async (statement, _args, _sink, session) =
   if (rangeVar?.relpersistence === 't' || rangeVar?.schemaname === 'pg_temp') {
     const snapshot = await session.currentSnapshot()
     const context = session.executionContext(snapshot)
-    const end = await withTransaction(context, async () => {
-      const { plan } = planStatement(select, session.nameContext(snapshot, []), 'catalog')
+    const { plan } = planStatement(select, session.nameContext(snapshot, []), 'catalog')
+    const make = async () => {
       if (plan.kind === 'gather') await gatherRows(plan.fetches, noArguments, context)
       const text = plan.kind === 'gather' || plan.kind === 'catalog' ? await catalogText(plan, context) : query
       const shell = { text: `${head} ${text}${withoutData ? ' WITH NO DATA' : ''}`, markers: [], writes: false, pins: true, cannotPrepare: true }
       return runOnServer(session.services.catalog, shell, noArguments, new NullSink(), context)
-    })
+    }
+    const end = await readAtOneMoment(plan, noArguments, context, () => withTransaction(context, make))
     await session.refreshTemporary()
     return end
   }

@@ -15,6 +15,8 @@ import { catalogParticipant, copyInto, gatherRows } from '../../executor/gather.
 import { copyRows, makeRowsTable } from '../../executor/insert.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
 import { RowRouter } from '../../executor/row-router.ts'
+import { readAtOneMoment } from '../../executor/one-moment.ts'
+import { isReadCommitted } from '../../executor/open-reads.ts'
 import { runOnServer, StaleLayout, tablesMoved } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { tagCount } from '../../executor/tags.ts'
@@ -23,6 +25,7 @@ import { endCopy, failCopy, sendCopyData, StatementFailure } from '../../executo
 import { catalogText, oneShardText, timeFor } from '../../executor/transaction-time.ts'
 import { timeDefaults } from '../../planner/constant-default.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
+import type { QueryPlan } from '../../planner/plan.ts'
 import { rowsTable } from '../../planner/plan.ts'
 import { resolveName } from '../../planner/resolve.ts'
 import { renderTimedText } from '../../planner/rewrite.ts'
@@ -88,9 +91,15 @@ async function copyOut(statement: Statement, copy: CopyStmt, relation: Relation 
   const [query] = parseStatements(text)
   if (query?.node.SelectStmt === undefined) throw refuse('COPY of a statement that changes data is not supported across shards')
   const options = tail(statement, 'to')
-  const plain = relation?.table?.kind === 'distributed' && !hasHead(copy)
+  // COPY of one server has no portal whose snapshot could be opened with those of the others.
+  const isPortalNeeded = context.consistency !== 'shard' && isReadCommitted(context)
+  const plain = relation?.table?.kind === 'distributed' && !hasHead(copy) && !isPortalNeeded
   const names = session.nameContext(context.snapshot, [])
   const { plan } = planStatement(query, names, plain ? 'anywhere' : 'one-server')
+  return readAtOneMoment(plan, noArguments, context, () => copyPlanned(plan, text, options, sink, session, context))
+}
+
+async function copyPlanned(plan: QueryPlan, text: string, options: string, sink: ClientSink, session: Session, context: ExecutionContext): Promise<StatementEnd> {
   const wrap = (sql: string) => `COPY (${sql.trim()}) ${options}`
   if (plan.kind === 'scatter') {
     const time = plan.text.pieces.length === 1 ? undefined : await timeFor(plan.shards.map((shard) => serverById(context, shard)), context)

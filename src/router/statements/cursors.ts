@@ -5,6 +5,7 @@ import { serverById } from '../../executor/context.ts'
 import { gatherRows } from '../../executor/gather.ts'
 import { withOwnNames } from '../../executor/own-temporaries.ts'
 import { bucketOf } from '../../executor/key-bucket.ts'
+import { readAtOneMoment } from '../../executor/one-moment.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { catalogText, oneShardText } from '../../executor/transaction-time.ts'
 import type { StatementEnd } from '../../executor/statement-exchange.ts'
@@ -34,7 +35,7 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
   const snapshot = await session.currentSnapshot()
   const { plan } = planStatement(query, session.nameContext(snapshot, args.types), hold ? 'catalog' : 'one-server')
   const context = session.executionContext(snapshot, source.text)
-  return withTransaction(context, async () => {
+  const declare = async () => {
     if (plan.kind === 'one-shard') {
       const { route, markers } = plan
       const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
@@ -54,7 +55,8 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
     session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength, text: source.text })
     const declared = { text: joined(head, text), markers: [], writes: false, cannotPrepare: true, pins: hold }
     return runOnServer(session.services.catalog, declared, own(args), sink, context)
-  })
+  }
+  return readAtOneMoment(plan, args, context, () => withTransaction(context, declare))
 }
 
 export const fetchCursor: Handler = async (statement, args, sink, session) => {

@@ -5,6 +5,7 @@ import { noArguments, serverById } from '../../executor/context.ts'
 import { executePlan } from '../../executor/execute-plan.ts'
 import { bucketOf, shardsFor } from '../../executor/key-bucket.ts'
 import { NullSink, RowsSink } from '../../executor/result-sink.ts'
+import { readAtOneMoment } from '../../executor/one-moment.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
 import { gatherRows } from '../../executor/gather.ts'
@@ -39,7 +40,8 @@ export const runExplain: Handler = async (statement, args, sink, session) => {
   const isJson = /^json$/i.test(format)
   if (analyze) checkReadOnly(planned, session.transaction)
   const measured = analyze && !/^(one-shard|scatter|merge)$/.test(planned.kind) && !(planned.kind === 'gather' && !planned.writes)
-  const parts = measured ? await runMeasured(planned, args, context) : await serverPlans(planned, head, analyze, context)
+  const explain = () => serverPlans(planned, head, analyze, context)
+  const parts = measured ? await runMeasured(planned, args, context) : analyze ? await readAtOneMoment(planned, args, context, explain) : await explain()
   const plan = describePlan(planned)
   const lines = isJson ? [asJson(plan, parts)] : [...plan, ...parts.flatMap(asText)]
   sink.fields([{ ...textField('QUERY PLAN'), typeOid: isJson ? jsonOid : textField('').typeOid }])
