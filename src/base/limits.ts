@@ -64,7 +64,7 @@ export const limits = {
   recoveryAgeMsMin: 2_000,
   recoveryEveryMs: 1_000,
   /** How long a commit itself tries to finish what a broken connection left, before recovery has it and the client is told. */
-  finishMsMax: 5_000,
+  finishMsMax: 10_000,
   finishRetryMsMin: 20,
   finishRetryMsMax: 500,
   /** How often recovery looks whether the other parts of a commit are finished, before it leaves the last to its next pass. */

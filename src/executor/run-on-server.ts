@@ -164,6 +164,7 @@ function argumentsOnShards(args: Arguments, text: string): Pick<Arguments, 'type
 const textOid = 25
 const firstUserOid = 16384
 const undefinedTable = '42P01'
+const connectionFailure = '08006'
 const deadlockDetected = '40P01'
 
 /** The error to throw for a failure: StaleLayout when trying again can help, else the SQL error in the user's names. */
@@ -197,6 +198,9 @@ export async function explainFailure(
 ): Promise<unknown> {
   if (!(failure instanceof StatementFailure)) return failure
   const { error } = failure
+  if (statement.writes && lease.participant === undefined && lease.connection.isLost && error.code === connectionFailure) {
+    return new SqlError('08007', `the connection to ${server.name} broke: it is not known whether the statement was done`, { hint: 'Look whether it was before you run it again.' })
+  }
   const mayBeStale = error.code === undefinedTable && !failure.sentRows && (failure.inPrelude || statement.namesLeaves === true)
   if (mayBeStale) {
     const { isOfOneStatement, canUndoStatement } = context.transaction

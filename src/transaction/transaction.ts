@@ -237,11 +237,8 @@ export class Transaction {
     if (isSerializable && this.serializableOn !== server.id) {
       throw new SqlError('0A000', 'a SERIALIZABLE transaction cannot span shards', { hint: 'Use REPEATABLE READ, or keep the transaction to one shard.' })
     }
-    const connection = await this.connect(server)
-    if (connection.isLost) {
-      this.giveBack(connection)
-      throw new SqlError('08006', `connection to ${server.name} was lost`)
-    }
+    let connection = await this.connect(server)
+    for (; connection.isLost; connection = await this.connect(server)) this.giveBack(connection)
     this.inUse.add(connection)
     const settings = this.active ? this.settingsAtBegin : this.settings
     if (connection.settings !== settings) await this.applySettings(connection, settings)

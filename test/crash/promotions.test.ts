@@ -107,6 +107,51 @@ describe('a replica that somebody promotes', () => {
     await until('no session is connected to it', async () => (await ask(primary.port, connected)).length === 0)
   })
 
+  test('is a pause to reads, and to writes that were not sent; a block that was on the old one fails and its session goes on', async () => {
+    const setUp = await client(cluster.port)
+    await setUp.query('CREATE TABLE t (id int PRIMARY KEY, n int)')
+    await setUp.query('INSERT INTO t SELECT g, 1 FROM generate_series(1, 100) g')
+    await makeSynchronous()
+    const block = await client(cluster.port)
+    await block.query('BEGIN; UPDATE t SET n = n')
+    const load = { isOver: false }
+    const refused: string[] = []
+    const answers = { all: 0, one: 0, write: 0, unknown: 0 }
+    const loop = async (port: number, kind: keyof typeof answers, run: (one: pg.Client, turn: number) => Promise<void>) => {
+      const one = await client(port)
+      for (let turn = 1; !load.isOver; turn++) {
+        try {
+          await run(one, turn)
+          answers[kind]++
+        } catch (error) {
+          const { code, message } = error as Error & { code?: string }
+          // The one write that was under way may be in doubt.
+          if (kind === 'write' && code === '08007') answers.unknown++
+          else refused.push(`${kind}: ${code} ${message}`)
+        }
+      }
+    }
+    // Long enough to be under way when the primary dies.
+    const readAll = async (one: pg.Client) => expect((await one.query('SELECT sum(n)::int AS sum FROM t, generate_series(1, 2000)')).rows).toEqual([{ sum: 200_000 }])
+    const readOne = async (one: pg.Client, turn: number) => expect((await one.query('SELECT n FROM t WHERE id = $1', [1 + (turn % 100)])).rows).toEqual([{ n: 1 }])
+    const write = async (one: pg.Client, turn: number) => expect((await one.query('UPDATE t SET n = 1 WHERE id = $1', [1 + (turn % 7)])).rowCount).toBe(1)
+    const loops = [cluster.port, second.port].flatMap((port) => [loop(port, 'all', readAll), loop(port, 'one', readOne)])
+    await block.query('ROLLBACK; BEGIN; UPDATE t SET n = n WHERE id > 90')
+    loops.push(loop(second.port, 'write', write))
+    await until('all are at work', () => answers.all > 10 && answers.one > 100 && answers.write > 20)
+    killAtOnce(processesIn(primary.dataDir))
+    await expect(block.query('UPDATE t SET n = n WHERE id > 90')).rejects.toMatchObject({ code: '08006' })
+    await promote()
+    const before = { ...answers }
+    await until('all go on', () => answers.all > before.all + 10 && answers.one > before.one + 100 && answers.write > before.write + 20, serviceMsMax)
+    load.isOver = true
+    await Promise.all(loops)
+    expect(refused).toEqual([])
+    expect(answers.unknown).toBeLessThanOrEqual(1)
+    expect((await block.query('ROLLBACK')).command).toBe('ROLLBACK')
+    expect((await block.query('SELECT count(*)::int AS count FROM t')).rows).toEqual([{ count: 100 }])
+  })
+
   test('is followed by a session that waits, and by one that is cancelled meanwhile', async () => {
     const [waiting, cancelled] = [await client(cluster.port), await client(second.port)]
     await waiting.query('CREATE TABLE t (id int PRIMARY KEY, n int)')
