@@ -22,6 +22,8 @@ export async function fenceServer(server: ShardServer, timeline: number, credent
 async function fence(client: pg.Client, timeline: number): Promise<void> {
   // A synchronous replica that has become the primary confirms nothing to this server any more.
   await client.query('SET synchronous_commit = local')
+  // Routers that do this at once do it one after the other.
+  await client.query(`SELECT pg_advisory_lock(hashtextextended('pgherd.fence', 0))`)
   await client.query(`ALTER ROLE ALL SET ${fencedSetting} = '${timeline}'`)
   await client.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 }

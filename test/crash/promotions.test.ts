@@ -36,7 +36,9 @@ describe('a replica that somebody promotes', () => {
     await ask(primary.port, 'SELECT pg_reload_conf()')
     await until('the replica is synchronous', async () => (await ask(primary.port, `SELECT FROM pg_stat_replication WHERE sync_state = 'sync'`)).length === 1)
   }
-  const rowsOn = async ({ port }: PostgresServer) => {
+  /** Fencing ends connections, this one's too. */
+  const rowsOn = (server: PostgresServer) => countRows(server).catch(() => countRows(server))
+  const countRows = async ({ port }: PostgresServer) => {
     const leaves = await ask<{ name: string }>(port, `SELECT oid::regclass::text AS name FROM pg_class WHERE relkind = 'r' AND relispartition`)
     const counts = await Promise.all(leaves.map(async ({ name }) => Number((await ask<{ n: string }>(port, `SELECT count(*) AS n FROM ${name}`))[0]?.n)))
     return counts.reduce((sum, n) => sum + n, 0)
