@@ -32,6 +32,8 @@ describe('a replica that somebody promotes', () => {
     await ask(replica.port, 'SELECT pg_promote()')
   }
   const makeSynchronous = async () => {
+    const { catalog } = cluster.running.cluster
+    await until('pgherd has let go of the replicas', async () => (await ask(catalog.port, 'SELECT FROM pgherd.in_sync', 'pgherd')).length === 0)
     await ask(primary.port, `ALTER SYSTEM SET synchronous_standby_names = '*'`)
     await ask(primary.port, 'SELECT pg_reload_conf()')
     await until('the replica is synchronous', async () => (await ask(primary.port, `SELECT FROM pg_stat_replication WHERE sync_state = 'sync'`)).length === 1)
