@@ -77,7 +77,7 @@ export class PrimaryWatch {
     const timeline = next?.identity.timeline ?? servers[0]?.timeline ?? 0
     if (next !== undefined) onTimeline(shard, timeline)
     await Promise.all(leftBehind(answers, timeline).map((answer) => this.fence(answer)))
-    if (next === undefined) return
+    if (next === undefined) return list.noteLeftBehind(answers.map(({ server }) => server), answers.filter(({ server, identity }) => server.role === 'replica' && !identity.isInRecovery).map(({ server }) => server))
     await this.record(next)
     await list.refresh()
   }

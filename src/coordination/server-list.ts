@@ -30,6 +30,9 @@ export class ServerList {
   isAway = false
   private readonly options: ServerListOptions
   private readonly stopTimer: () => void
+  /** As it was read. */
+  private recorded: readonly ShardServer[] = []
+  private leftBehind: ReadonlySet<string> = new Set()
   private reading: Promise<void> | undefined
 
   constructor(options: ServerListOptions) {
@@ -68,6 +71,14 @@ export class ServerList {
     return this.shards.filter(({ id }) => this.servers.some(({ shard, state }) => shard === id && (state === 'active' || state === 'draining')))
   }
 
+  /** Of these servers, some (`left`) run as the primary that they were before another was promoted. Others are as they were. */
+  noteLeftBehind(asked: readonly ShardServer[], left: readonly ShardServer[]): void {
+    const next = new Set([...[...this.leftBehind].filter((key) => !asked.some((server) => place(server) === key)), ...left.map(place)])
+    if (next.size === this.leftBehind.size && [...next].every((key) => this.leftBehind.has(key))) return
+    this.leftBehind = next
+    this.changeTo(this.recorded)
+  }
+
   close(): void {
     this.stopTimer()
   }
@@ -80,14 +91,20 @@ export class ServerList {
     })
     this.isAway = false
     this.readAt = askedAt
-    if (JSON.stringify(servers) === JSON.stringify(this.servers)) return
+    if (JSON.stringify(servers) !== JSON.stringify(this.recorded)) this.changeTo(servers)
+  }
+
+  private changeTo(recorded: readonly ShardServer[]): void {
     const before = this.shards
-    this.take(servers)
+    this.take(recorded)
     this.onChange(before)
   }
 
-  private take(servers: readonly ShardServer[]): void {
-    this.servers = servers
-    this.shards = primariesOf(servers)
+  private take(recorded: readonly ShardServer[]): void {
+    this.recorded = recorded
+    this.servers = recorded.map((server) => (server.role === 'replica' && this.leftBehind.has(place(server)) ? { ...server, state: 'left behind' } : server))
+    this.shards = primariesOf(recorded)
   }
 }
+
+const place = ({ host, port }: ShardServer) => `${host}:${port}`

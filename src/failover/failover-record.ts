@@ -47,7 +47,8 @@ function change<T>(shard: GuardedShard, lease: Lease, place: RecordPlace, work: 
 export async function writeInSync(shard: GuardedShard, replicas: readonly InSync[], lease: Lease, place: RecordPlace): Promise<void> {
   await change(shard, lease, place, async (client) => {
     if (shard.failover !== undefined) throw new ShardChanged(shard)
-    await client.query('DELETE FROM pgherd.in_sync WHERE shard_id = $1', [shard.id])
+    // A server that was another shard's once may still be on record there.
+    await client.query('DELETE FROM pgherd.in_sync WHERE shard_id = $1 OR (host, port) IN (SELECT host, port FROM pgherd.server WHERE shard_id = $1)', [shard.id])
     await client.query(
       'INSERT INTO pgherd.in_sync (host, port, shard_id, term, name) SELECT r.host, r.port, $1, $2, r.name FROM json_to_recordset($3) AS r (host text, port integer, name text)',
       [shard.id, shard.term, JSON.stringify(replicas)],

@@ -88,6 +88,11 @@ describe('a replica that somebody promotes', () => {
     expect(await rowsOn(primary)).toBe(before)
     expect(await primaryPorts()).toEqual([replica.port, replica.port])
     await until('it is fenced off', async () => (await ask(primary.port, `SELECT FROM pg_db_role_setting, unnest(setconfig) one WHERE one LIKE 'pgherd.fenced_timeline=1'`)).length === 1)
+    for (const port of [cluster.port, second.port]) {
+      const stateOf = async (of: number) => (await ask<{ state: string }>(port, `SELECT state FROM pgherd.shards WHERE port = ${of}`))[0]?.state
+      await until('it is told that it was left behind', async () => (await stateOf(primary.port)) === 'left behind')
+      expect(await stateOf(replica.port)).toBe('active')
+    }
     await until('no prepared transaction is left', async () => (await ask(replica.port, 'SELECT FROM pg_prepared_xacts')).length === 0)
   })
 
