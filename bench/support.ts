@@ -27,9 +27,9 @@ export function makeFolder(): string {
 }
 
 /** Two shards without replicas, for as long as `work` takes. */
-export async function withCluster(work: (running: RunningCluster) => Promise<void>): Promise<void> {
+export async function withCluster(work: (running: RunningCluster) => Promise<void>, pgBin?: string): Promise<void> {
   const dataDir = makeFolder()
-  const running = await startDev({ shards: 2, replicas: 0, host: '127.0.0.1', port: 0, dataDir, pgBin: undefined, clock: realClock, log: consoleLogger('quiet') })
+  const running = await startDev({ shards: 2, replicas: 0, host: '127.0.0.1', port: 0, dataDir, pgBin, clock: realClock, log: consoleLogger('quiet') })
   try {
     await work(running)
   } finally {
