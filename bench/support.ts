@@ -26,10 +26,10 @@ export function makeFolder(): string {
   return folder
 }
 
-/** Two shards without replicas, for as long as `work` takes. */
-export async function withCluster(work: (running: RunningCluster) => Promise<void>, pgBin?: string): Promise<void> {
+/** Two shards, for as long as `work` takes. */
+export async function withCluster(work: (running: RunningCluster) => Promise<void>, pgBin?: string, replicas = 0): Promise<void> {
   const dataDir = makeFolder()
-  const running = await startDev({ shards: 2, replicas: 0, host: '127.0.0.1', port: 0, dataDir, pgBin, clock: realClock, log: consoleLogger('quiet') })
+  const running = await startDev({ shards: 2, replicas, host: '127.0.0.1', port: 0, dataDir, pgBin, clock: realClock, log: consoleLogger('quiet') })
   try {
     await work(running)
   } finally {

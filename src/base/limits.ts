@@ -134,6 +134,8 @@ export const limits = {
   /** How often the embedded cluster looks at its servers; a dead primary is not started again for so long where a replica may take its place. */
   keepEveryMs: 500,
   replacedMsMax: 10_000,
+  /** A replica that has not followed its primary for so long is made anew. */
+  strayMsMax: 30_000,
   /** At shutdown, what clients have not taken by then is dropped. */
   shutdownMsMax: 1_000,
   /** Decisions are kept so long, and until nobody can ask for them any more; where a client knows the transaction's id, the longer time. */

@@ -16,6 +16,8 @@ export async function copyRunning(source: { readonly port: number; readonly data
   client.on('error', () => undefined) // the query that fails says it
   await client.connect()
   try {
+    // One whose log is gone is of no use, and a copy needs nothing from before it.
+    await client.query(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND wal_status = 'lost'`, [slot])
     await client.query(`SELECT pg_create_physical_replication_slot($1, true) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`, [slot])
     await client.query(`SELECT pg_backup_start($1, true)`, [slot])
     await copyFolder(source.dataDir, target, true)

@@ -20,12 +20,14 @@ import { replicaOf } from './replica-of.ts'
 interface Recorded {
   readonly primaryPort: number
   readonly mayBeReplaced: boolean
+  readonly inSync: readonly number[]
 }
 
 const recordQuery = `
   SELECT v.port AS "primaryPort",
          coalesce((SELECT value FROM pgherd.setting WHERE name = 'pgherd.failover'), 'auto') = 'auto'
-         AND (EXISTS (SELECT FROM pgherd.in_sync i WHERE i.shard_id = s.id AND i.term = s.term) OR EXISTS (SELECT FROM pgherd.failover f WHERE f.shard_id = s.id AND f.step <> 'done')) AS "mayBeReplaced"
+         AND (EXISTS (SELECT FROM pgherd.in_sync i WHERE i.shard_id = s.id AND i.term = s.term) OR EXISTS (SELECT FROM pgherd.failover f WHERE f.shard_id = s.id AND f.step <> 'done')) AS "mayBeReplaced",
+         ARRAY(SELECT i.port FROM pgherd.in_sync i WHERE i.shard_id = s.id AND i.term = s.term) AS "inSync"
   FROM pgherd.shard s JOIN pgherd.server v ON v.shard_id = s.id WHERE v.role = 'primary'`
 
 export class KeepServers {
@@ -34,6 +36,7 @@ export class KeepServers {
   private readonly log: Logger
   private readonly catalog: KeptClient
   private readonly deadSince = new Map<PostgresServer, number>()
+  private readonly straySince = new Map<PostgresServer, number>()
   private readonly busy = new Map<PostgresServer, Promise<void>>()
   private readonly stopTimer: () => void
   private turning: Promise<void> | undefined
@@ -76,19 +79,27 @@ export class KeepServers {
     if (record === undefined) return
     shard.primaryIsOn(record.primaryPort)
     const { primary } = shard
-    const replaced = shard.replicas.filter((server) => !server.exists || !server.isStandby)
-    const primaryTimeline = replaced.length > 0 && primary.isRunning ? await askTimeline(primary).catch(() => undefined) : undefined
+    const seen = shard.replicas.length > 0 && primary.isRunning ? await askPrimary(primary).catch(() => undefined) : undefined
     for (const server of shard.servers) {
       if (this.busy.has(server) || this.hasStopped) continue
       const { isRunning, exists, isStandby, timeline } = server
-      if (isRunning) this.deadSince.delete(server)
-      const now = this.clock.ticks()
-      const since = this.deadSince.get(server) ?? now
-      if (!isRunning) this.deadSince.set(server, since)
-      const action = keepAction({ role: server === primary ? 'primary' : 'replica', isRunning, exists, isStandby, timeline, primaryTimeline, deadForMs: now - since, mayBeReplaced: record.mayBeReplaced, replacedMsMax: limits.replacedMsMax })
+      const isStray = isRunning && isStandby && server !== primary && seen !== undefined && !seen.followers.includes(server.followedSlot)
+      const action = keepAction({
+        role: server === primary ? 'primary' : 'replica', isRunning, exists, isStandby, timeline, primaryTimeline: seen?.timeline,
+        deadForMs: this.lastsMs(this.deadSince, server, !isRunning), mayBeReplaced: record.mayBeReplaced, replacedMsMax: limits.replacedMsMax,
+        strayForMs: this.lastsMs(this.straySince, server, isStray), isInSync: record.inSync.includes(server.port), strayMsMax: limits.strayMsMax,
+      })
       if (action === 'start') this.begin(server, 'started again', () => server.start())
       if (action === 'copy') this.begin(server, `a replica of the one on port ${primary.port}`, () => replicaOf(shard, server))
     }
+  }
+
+  /** How long it has been so, look after look. */
+  private lastsMs(since: Map<PostgresServer, number>, server: PostgresServer, isSo: boolean): number {
+    const now = this.clock.ticks()
+    if (!isSo) since.delete(server)
+    else if (!since.has(server)) since.set(server, now)
+    return now - (since.get(server) ?? now)
   }
 
   /** What fails is tried again. */
@@ -104,10 +115,11 @@ export class KeepServers {
   }
 }
 
-/** Of the log that it writes. Throws when it is no primary. */
-async function askTimeline(server: PostgresServer): Promise<number> {
+/** The timeline of the log that it writes, and who is sent it. Throws when it is no primary. */
+async function askPrimary(server: PostgresServer): Promise<{ readonly timeline: number; readonly followers: readonly string[] } | undefined> {
   return server.ask(async (client: pg.Client) => {
-    const { rows } = await client.query<{ timeline: number }>(`SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8::float8 AS timeline`)
-    return rows[0]?.timeline ?? 0
+    const { rows } = await client.query<{ timeline: number; followers: string[] }>(`
+      SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8::float8 AS timeline, ARRAY(SELECT application_name FROM pg_stat_replication) AS followers`)
+    return rows[0]
   })
 }

@@ -24,6 +24,8 @@ const settings: Readonly<Record<string, string>> = {
   wal_sender_timeout: '5s',
   wal_receiver_timeout: '5s',
   wal_retrieve_retry_interval: '500ms',
+  // A replica that stays away fills no disk: it is made anew when it is back.
+  max_slot_wal_keep_size: '4GB',
   shared_buffers: '64MB',
   max_wal_size: '512MB',
   log_checkpoints: 'off',

@@ -119,6 +119,23 @@ describe('a cluster with replicas', () => {
     expect(await inSync()).toEqual([old])
   })
 
+  test('makes a replica anew that cannot follow any more', async () => {
+    const [shard] = layout().shards
+    const primary = shard?.port ?? 0
+    killAtOnce(processesIn(folder('shard1-replica1')))
+    // Whoever starts it again may be quicker.
+    await until('its slot is dropped', async () => {
+      await ask(primary, 'SELECT pg_terminate_backend(pid) FROM pg_stat_replication')
+      await ask(primary, 'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots')
+      return (await ask(primary, 'SELECT FROM pg_replication_slots')).length === 0
+    })
+    await write()
+    await until('it does not count as in sync', async () => (await inSync()).length === 0)
+    await allInSync(1)
+    expect(await primaries()).toEqual([primary])
+    expect(await counted()).toEqual([1])
+  })
+
   test.skipIf(!fs.existsSync('/usr/bin/redis-server'))('replaces nobody while Redis is away', async () => {
     const before = await primaries()
     const redis = Number(fs.readFileSync(path.join(dataDir, 'redis.pid'), 'utf8').split('\n')[0])

@@ -129,7 +129,7 @@ describe('primary_conninfo', () => {
 })
 
 describe('servers of the embedded cluster', () => {
-  const server = { role: 'replica' as const, isRunning: false, exists: true, isStandby: true, timeline: 1, primaryTimeline: 1, deadForMs: 0, mayBeReplaced: false, replacedMsMax: 10_000 }
+  const server = { role: 'replica' as const, isRunning: false, exists: true, isStandby: true, timeline: 1, primaryTimeline: 1, deadForMs: 0, mayBeReplaced: false, replacedMsMax: 10_000, strayForMs: 0, isInSync: false, strayMsMax: 30_000 }
 
   test('are started again when they have died; a primary not while another may take its place', () => {
     expect(keepAction(server)).toBe('start')
@@ -141,7 +141,7 @@ describe('servers of the embedded cluster', () => {
     expect(keepAction({ ...primary, mayBeReplaced: true, deadForMs: 10_000 })).toBe('start')
   })
 
-  test('become replicas when they were replaced, and never when that is not sure', () => {
+  test('become replicas when they were replaced, or do not follow, and never when that is not sure', () => {
     const replaced = { ...server, isStandby: false, primaryTimeline: 2 }
     for (const isRunning of [true, false]) {
       expect(keepAction({ ...replaced, isRunning })).toBe('copy')
@@ -150,6 +150,9 @@ describe('servers of the embedded cluster', () => {
       expect(keepAction({ ...replaced, isRunning, timeline: 2 })).toBe('nothing')
       expect(keepAction({ ...replaced, isRunning, primaryTimeline: undefined })).toBe('nothing')
     }
+    const stray = { ...server, isRunning: true, strayForMs: 30_001 }
+    expect(keepAction(stray)).toBe('copy')
+    for (const other of [{ strayForMs: 30_000 }, { isInSync: true }, { primaryTimeline: undefined }]) expect(keepAction({ ...stray, ...other })).toBe('nothing')
     expect(keepAction({ ...server, exists: false })).toBe('copy')
     expect(keepAction({ ...server, exists: false, primaryTimeline: undefined })).toBe('nothing')
   })
