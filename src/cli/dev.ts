@@ -33,6 +33,8 @@ const credentials = { user: 'postgres' }
 export async function startDev(options: DevOptions): Promise<RunningCluster> {
   const { clock, log, host, dataDir } = options
   const cluster = await EmbeddedCluster.start({ ...options, onProgress: (line) => log.info(line) })
+  // From the start: what a commit waits for may be a replica that has to be made first.
+  const keep = options.keepServers === false ? undefined : new KeepServers(cluster, clock, log)
   try {
     const catalog = catalogAddress('127.0.0.1', cluster.catalog.port)
     const shards = cluster.shards.map((shard, i) => ({
@@ -47,21 +49,18 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
     await bootstrap(catalog, shards, credentials, clock)
     goOn()
     const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host, port: options.port, clock, log })
-    const keep = options.keepServers === false ? undefined : new KeepServers(cluster, clock, log)
     const stop = async () => {
       removeRouterFile(dataDir)
       await keep?.stop()
       await router.stop()
       await cluster.stop()
     }
-    if (options.signal?.aborted === true) {
-      await keep?.stop()
-      await router.stop()
-    }
+    if (options.signal?.aborted === true) await router.stop()
     goOn()
     writeRouterFile(dataDir, { host, port: router.port })
     return { port: router.port, cluster, router, stop }
   } catch (error) {
+    await keep?.stop()
     await cluster.stop()
     throw error
   }

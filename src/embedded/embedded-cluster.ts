@@ -81,18 +81,24 @@ export class EmbeddedCluster {
       this.redis = new RedisServer(redis, await freePort(), path.join(path.dirname(this.catalog.dataDir), 'redis.pid'))
     }
     for (const server of [this.catalog, ...this.shards.flatMap((shard) => shard.servers)]) discardPartial(server)
-    if (!this.catalog.exists) await this.catalog.init()
-    markMade(this.catalog)
-    await Promise.all([this.redis?.start(), this.catalog.start().then(() => progress(`catalog on port ${this.catalog.port}`))])
-    const primaries = await recordedPrimaries(this.catalog)
-    await Promise.all(
-      this.shards.map(async (shard, i) => {
-        for (const port of primaries) shard.primaryIsOn(port)
+    if (!this.catalog.exists) {
+      await Promise.all([this.catalog.init(), ...this.shards.filter(({ primary }) => !primary.exists).map(create)])
+      markMade(this.catalog)
+    }
+    const catalogStarted = this.catalog.start().then(() => progress(`catalog on port ${this.catalog.port}`))
+    const recorded = catalogStarted.then(() => recordedPrimaries(this.catalog))
+    await Promise.all([
+      this.redis?.start(),
+      recorded,
+      ...this.shards.map(async (shard, i) => {
+        // Where one server alone follows nobody, it is the primary; else the catalog has to be asked.
+        const [one, ...others] = shard.servers.filter((server) => server.exists && !server.isStandby)
+        for (const port of one !== undefined && others.length === 0 ? [one.port] : await recorded) shard.primaryIsOn(port)
         if (!shard.primary.exists) await create(shard)
         await shard.start()
         progress(`shard ${i + 1} on port ${shard.primary.port}, ${shard.replicas.length} replica(s)`)
       }),
-    )
+    ])
   }
 }
 

@@ -39,6 +39,7 @@ export class PostgresServer {
   private readonly user: ServerUser
   private child: ChildProcess | undefined
   private stopped = false
+  private making: Promise<void> = Promise.resolve()
 
   constructor(binaries: Binaries, user: ServerUser, dataDir: string, port: number) {
     this.binaries = binaries
@@ -138,6 +139,7 @@ export class PostgresServer {
   /** SIGINT: a fast shutdown. Sessions are ended, nothing committed is lost. */
   async stop(): Promise<void> {
     this.stopped = true
+    await this.making
     const child = this.child
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
@@ -233,7 +235,13 @@ export class PostgresServer {
     return lines.findLast((line) => /FATAL|PANIC|ERROR/.test(line)) ?? lines.at(-1) ?? 'no reason given'
   }
 
-  private async run(program: string, args: string[]): Promise<void> {
+  private run(program: string, args: string[]): Promise<void> {
+    const running = this.runToEnd(program, args)
+    this.making = running.catch(() => undefined) // whoever began it is told
+    return running
+  }
+
+  private async runToEnd(program: string, args: string[]): Promise<void> {
     try {
       await execFileAsync(path.join(this.binaries.binDir, program), args, { ...this.user.spawn, env: { ...process.env, LC_ALL: 'C' } })
     } catch (error) {
