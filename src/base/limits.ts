@@ -153,6 +153,8 @@ export const limits = {
   cutoverRetryMsMax: 1_000,
   /** A cut-over is tried once the target has no more than so much of the source's log to apply. */
   cutoverLagBytesMax: 1 * MiB,
+  /** After a first one that got no locks, a cut-over waits so long, locking nothing, until nobody uses the tables on the source. */
+  cutoverQuietMsMax: 300,
   /** How often it looks whether the target has applied the last of it. */
   cutoverLookMs: 3,
   /** Copies that were compared in less time than this are compared again with the writes held. */

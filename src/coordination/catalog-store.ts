@@ -150,7 +150,7 @@ export class CatalogStore {
   private hear(database: string, payload: string | undefined): void {
     const news = holdNews(payload)
     if (news === undefined) this.refreshBeside(database)
-    else if (news.kind === 'hold') this.holds.hold(database, news.group)
+    else if (news.kind !== 'free') this.holds.hold(database, news.group, news.kind === 'hold-all')
     else {
       // Who has waited then plans with the layout that the cut-over has made.
       const loading = this.databases.get(database)?.loading?.catch(() => undefined)

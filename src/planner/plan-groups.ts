@@ -25,6 +25,17 @@ function markersOf(plan: QueryPlan): readonly string[] {
   }
 }
 
+/**
+ * The table groups of which a plan locks leaves alone. Who writes to a leaf has a lock of its parent, too, until the transaction ends: PostgreSQL
+ * takes it when it checks that the row is one of the leaf's.
+ */
+export function leafGroupsOf(plan: QueryPlan, snapshot: Snapshot): ReadonlySet<number> {
+  if (plan.kind === 'insert-rows') return new Set(plan.relation.table?.group === undefined ? [] : [plan.relation.table.group])
+  if (plan.kind !== 'one-shard') return new Set()
+  const ids = new Set(plan.text.tableIds)
+  return new Set([...snapshot.relations.values()].flatMap(({ table }) => (table?.group !== undefined && ids.has(table.id) ? [table.group] : [])))
+}
+
 export function groupsOf(plan: QueryPlan, snapshot: Snapshot): ReadonlySet<number> {
   const markers = new Set(markersOf(plan))
   if (markers.size === 0) return new Set()

@@ -57,6 +57,11 @@ export interface CutOverOptions {
   readonly lockMs: number
   /** Locks both shards at once: that suits readers of all shards, one after the other suits writers. */
   readonly atOnce: boolean
+  /**
+   * Locks nothing until nobody uses the tables on the source, while routers let no transaction begin with them: where many transactions use several of the tables,
+   * in another order than they are locked here, each would wait for what the other has.
+   */
+  readonly quietly: boolean
 }
 
 /** Throws what leaves it open whether it has committed. */
@@ -112,7 +117,7 @@ class Attempt {
     for (const connection of this.connections) connection.close()
   }
 
-  async run({ digest, compareHeld, lockMs, atOnce }: CutOverOptions): Promise<CutOver> {
+  async run({ digest, compareHeld, lockMs, atOnce, quietly }: CutOverOptions): Promise<CutOver> {
     const { job } = this
     const [catalog] = this.connections as [Connection, Connection, Connection]
     const begin = `SET search_path = ''; BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${2 * limits.cutoverMsMax}`
@@ -124,7 +129,8 @@ class Attempt {
     const bucket = await readBucketTables(job)
     if (bucket.digest !== digest) throw new Abandoned('the schema was changed, or a replica promoted', true)
     const { tables } = bucket
-    await this.announce()
+    await this.announce(quietly)
+    if (quietly) await this.untilQuiet(bucket)
     job.onStep('locks')
     const rows = tables.length === 0 ? undefined : await this.swap(bucket, compareHeld, atOnce)
     await this.decide(catalog, bucket)
@@ -138,11 +144,24 @@ class Attempt {
   }
 
   /** From here on routers hold statements over whole tables of the group (coordination/group-holds.ts): those under way end, and are followed by none. */
-  private async announce(): Promise<void> {
+  private async announce(quietly: boolean): Promise<void> {
     const { job } = this
     this.heldSince = job.clock.ticks()
-    await tell(job, 'hold')
+    await tell(job, quietly ? 'hold-all' : 'hold')
     await job.clock.sleep(limits.cutoverNoticeMs)
+  }
+
+  private async untilQuiet({ tables }: BucketTables): Promise<void> {
+    const { job } = this
+    const source = await job.sessions.on(job.source)
+    const names = tables.flatMap(({ leaf, parent }) => [leaf, ...(parent === undefined ? [] : [parent])])
+    const users = `SELECT FROM pg_locks WHERE locktype = 'relation' AND relation IN (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1`
+    while ((await source.query(users, [names])).rowCount !== 0) {
+      if (this.heldUntilNow > limits.cutoverQuietMsMax) throw new Abandoned('transactions that use its tables did not end')
+      this.checkTime()
+      await job.clock.sleep(limits.cutoverLookMs)
+    }
   }
 
   /** Gives the number of rows that were compared. */

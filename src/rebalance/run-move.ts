@@ -110,6 +110,7 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
   let compared: Compared | undefined
   let lockMs: number = 2 * limits.cutoverLockMsMin
   let atOnce = false
+  let attempt = 0
   for (let pauseMs: number = limits.cutoverRetryMsMin; ; ) {
     signal.throwIfAborted()
     const { wanted, stage } = await record.claim()
@@ -125,13 +126,14 @@ async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean
     job.onStep('compare')
     compared ??= await compare(job, bucket)
     if (compared === undefined) return again(job, 'the copies were found to differ')
-    const reason = await tryCutOver(job, compared, { digest: bucket.digest, compareHeld: compared.again, lockMs, atOnce })
+    const reason = await tryCutOver(job, compared, { digest: bucket.digest, compareHeld: compared.again, lockMs, atOnce, quietly: attempt % 3 !== 0 })
     if (reason === undefined) return false
     if (reason.copyAgain) return again(job, reason.reason)
     await clock.sleep(pauseMs)
     pauseMs = Math.min(2 * pauseMs, limits.cutoverRetryMsMax)
     lockMs = Math.min(2 * lockMs, limits.cutoverLockMsMax)
     atOnce = !atOnce
+    attempt++
   }
 }
 

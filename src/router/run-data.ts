@@ -18,7 +18,7 @@ import { StaleLayout, tablesMoved } from '../executor/run-on-server.ts'
 import type { StatementEnd } from '../executor/statement-exchange.ts'
 import type { QueryPlan } from '../planner/plan.ts'
 import { planWrites } from '../planner/plan.ts'
-import { groupsOf } from '../planner/plan-groups.ts'
+import { groupsOf, leafGroupsOf } from '../planner/plan-groups.ts'
 import type { Statement } from '../sql/parse.ts'
 import { checkReadOnly } from './check-read-only.ts'
 import type { Session } from './session.ts'
@@ -90,7 +90,9 @@ async function execute(plan: QueryPlan, args: Arguments, sink: ResultSink, conte
 async function letCutOverPass(plan: QueryPlan, snapshot: Snapshot, { services, transaction, database }: Session): Promise<boolean> {
   const { holds } = services.store
   if (!holds.isAny || transaction.participants.size > 0) return false
-  const passing = holds.passing(database, groupsOf(plan, snapshot))
+  // A read of one bucket outside of a block is over at once.
+  const isBrief = plan.kind === 'one-shard' && !plan.writes && !transaction.active
+  const passing = holds.passing(database, groupsOf(plan, snapshot), isBrief ? [] : leafGroupsOf(plan, snapshot))
   await passing
   if (transaction.cancelled !== undefined) throw transaction.cancelled
   return passing !== undefined

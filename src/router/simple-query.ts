@@ -36,8 +36,8 @@ export async function runSimpleQuery(text: string, session: Session): Promise<vo
 }
 
 /** Templates are for what depends on nothing but the schema and how names are found, and can be tried again as a whole. */
-function mayUseTemplate({ transaction, temporary, transactionSnapshot, views, mayFindTablesMoved, replicas }: Session): boolean {
-  return !mayFindTablesMoved && !replicas.isOnReplicas && !transaction.failed && !transaction.needsSnapshots && temporary.size === 0 && transactionSnapshot === undefined && views === undefined
+function mayUseTemplate({ services, transaction, temporary, transactionSnapshot, views, mayFindTablesMoved, replicas }: Session): boolean {
+  return !services.store.holds.isAny && !mayFindTablesMoved && !replicas.isOnReplicas && !transaction.failed && !transaction.needsSnapshots && temporary.size === 0 && transactionSnapshot === undefined && views === undefined
 }
 
 function learn(shape: LiteralFree, statement: Statement, session: Session): void {

@@ -35,11 +35,11 @@ afterAll(async () => {
   await cluster.stop()
 })
 
-const say = (kind: 'hold' | 'free') => catalog.query(`SELECT pg_notify('pgherd_schema', $1)`, [holdText({ kind, group })])
+const say = (kind: 'hold' | 'hold-all' | 'free') => catalog.query(`SELECT pg_notify('pgherd_schema', $1)`, [holdText({ kind, group })])
 
 /** How long each takes from when a hold was told. */
-async function whileHeld(texts: readonly string[], freeAfterMs = Number.POSITIVE_INFINITY): Promise<number[]> {
-  await say('hold')
+async function whileHeld(texts: readonly string[], freeAfterMs = Number.POSITIVE_INFINITY, kind: 'hold' | 'hold-all' = 'hold'): Promise<number[]> {
+  await say(kind)
   await new Promise((resolve) => setTimeout(resolve, 30)) // so that the router is likely to have heard; else it is tried again
   const began = performance.now()
   const running = Promise.all(texts.map((text, i) => clients[i]?.query(text).then(() => performance.now() - began) ?? 0))
@@ -70,6 +70,21 @@ test('statements for one key, of other groups, and of transactions that hold som
     const [count = 0, ...others] = await whileHeld(['SELECT count(*) FROM t', 'UPDATE t SET v = v + 1 WHERE id = 1', 'SELECT count(*) FROM other', 'SELECT count(*) FROM t'])
     await inBlock?.query('COMMIT')
     return count > longMs && others.every((ms) => ms < longMs)
+  })
+})
+
+test('a second announcement holds writes of one key, too, and whatever comes first in a block; reads of one key go on', async () => {
+  const [, , first, inBlock] = clients
+  await until('all that would lock a parent until it commits is held', async () => {
+    await first?.query('BEGIN')
+    await inBlock?.query('BEGIN')
+    await inBlock?.query('UPDATE t SET v = v + 1 WHERE id = 3')
+    const texts = ['INSERT INTO t VALUES (5000, 1) ON CONFLICT DO NOTHING', 'UPDATE t SET v = v + 1 WHERE id = 1', 'SELECT v FROM t WHERE id = 2', 'UPDATE t SET v = v + 1 WHERE id = 4']
+    const [insert = 0, update = 0, firstOfBlock = 0, later = 0] = await whileHeld(texts, Number.POSITIVE_INFINITY, 'hold-all')
+    await first?.query('COMMIT')
+    await inBlock?.query('COMMIT')
+    const [read = 0, other = 0] = await whileHeld(['SELECT v FROM t WHERE id = 2', `INSERT INTO other VALUES ('a') ON CONFLICT DO NOTHING`], Number.POSITIVE_INFINITY, 'hold-all')
+    return [insert, update, firstOfBlock].every((ms) => ms > longMs) && [later, read, other].every((ms) => ms < longMs)
   })
 })
 
