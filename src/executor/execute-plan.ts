@@ -13,9 +13,10 @@ import { readAtOneMoment } from './one-moment.ts'
 import { withOwnNames } from './own-temporaries.ts'
 import { isReadCommitted } from './open-reads.ts'
 import { executePointRead } from './point-read.ts'
+import { mayHaveMissed } from './moved-rows.ts'
 import type { ResultSink } from './result-sink.ts'
 import { runOnServer } from './run-on-server.ts'
-import { executeEverywhere, executeScatter, withTransaction } from './scatter.ts'
+import { executeEverywhere, executeScatter, SharedSink, withTransaction } from './scatter.ts'
 import type { StatementEnd } from './statement-exchange.ts'
 import { storedKey } from './stored-key.ts'
 import { catalogText, oneShardText } from './transaction-time.ts'
@@ -95,7 +96,9 @@ async function executeOneShard(plan: OneShardPlan, args: Arguments, sink: Result
   const { timed, hiddenTime } = plan
   const text = timed === undefined && !hiddenTime ? renderLeafText(plan.text, bucket) : await oneShardText(plan, bucket, shard, context)
   const statement = { text, markers, leafMarkers, writes, namesLeaves: bucket !== undefined, mayRepeat: plan.isPointRead }
-  return runOnServer(serverById(context, shard), statement, args, sink, context)
+  const end = await runOnServer(serverById(context, shard), statement, args, sink, context)
+  if (bucket === undefined || !(await mayHaveMissed(end, text, args, shard, leafMarkers, context))) return end
+  return runOnServer(serverById(context, shard), statement, args, new SharedSink(sink, true), context)
 }
 
 async function executeRekey(plan: RekeyPlan, args: Arguments, sink: ResultSink, context: ExecutionContext): Promise<StatementEnd> {

@@ -12,6 +12,10 @@
  * A transaction that is committed on one shard and prepared on another has its note on the one only. What has been seen first is
  * therefore waited for: the work sees either all of a move, or the second look does.
  *
+ * A write (or FOR UPDATE) of one row by its primary key needs no look: a row that has moved has that key no more. But it may have come back in the same
+ * transaction, as a new row. So one that finds nothing runs again where there are notes: it has done nothing, and it is as if it had come a
+ * little later. Where several rows have the key, one that moves away and back may be missed.
+ *
  * Under REPEATABLE READ PostgreSQL itself refuses to write what has gone meanwhile.
  */
 import { SqlError } from '../base/errors.ts'
@@ -20,10 +24,11 @@ import { quoteLiteral } from '../base/quote.ts'
 import { settleAll } from '../base/settle-all.ts'
 import { catalogId } from '../catalog/server-address.ts'
 import { readDataRow } from '../protocol/row-description.ts'
-import type { ExecutionContext } from './context.ts'
+import type { Arguments, ExecutionContext } from './context.ts'
 import { noArguments, serverById } from './context.ts'
 import { NullSink, RowsSink } from './result-sink.ts'
 import { markerThere, runOnServer } from './run-on-server.ts'
+import type { StatementEnd } from './statement-exchange.ts'
 
 /** Runs inside a transaction: `work` writes or locks rows of the markers' tables on these shards. Throws 40001. */
 export async function withoutMoves<T>(shards: readonly number[], markers: readonly string[], context: ExecutionContext, work: () => Promise<T>): Promise<T> {
@@ -35,6 +40,17 @@ export async function withoutMoves<T>(shards: readonly number[], markers: readon
   const isMissing = await settleAll(own.map((shard) => hasNewNote(shard, markers, known.get(shard) ?? '', context)))
   if (isMissing.includes(true)) throw rowsMoved()
   return result
+}
+
+/** Only these do nothing where they find nothing: behind WITH, other writes may stand. */
+const findsRows = /^\s*(update|delete|select)\b/i
+const locksRows = /\bfor\s+(no\s+key\s+update|update|share|key\s+share)\b/i
+
+/** Whether a statement for one bucket has found nothing where a row may have been while it waited. `text` is what the shard was sent. */
+export async function mayHaveMissed(end: StatementEnd, text: string, { portal, rowsMax }: Arguments, shard: number, markers: readonly string[], context: ExecutionContext): Promise<boolean> {
+  if (end.kind !== 'complete' || !/^(UPDATE|DELETE|SELECT) 0$/.test(end.tag) || markers.length === 0 || portal !== '' || rowsMax > 0) return false
+  if (!/^read/.test(context.transaction.isolationNow) || !findsRows.test(text) || (end.tag === 'SELECT 0' && !locksRows.test(text))) return false
+  return (await notes(shard, markers, context)) !== ''
 }
 
 /** Says on a shard that rows of the marker's table leave it, or come to it. */

@@ -133,11 +133,12 @@ async function combineRows(
 /** Rows of several servers into one sink: the columns are told once. */
 export class SharedSink extends NullSink {
   private readonly sink: ResultSink
-  private described = false
+  private described: boolean
 
-  constructor(sink: ResultSink) {
+  constructor(sink: ResultSink, described = false) {
     super()
     this.sink = sink
+    this.described = described
   }
 
   bound(): void {

@@ -75,6 +75,37 @@ describe('notes of moved rows', () => {
     expect((await client.query('UPDATE item SET n = 5 WHERE n > 0')).rowCount).toBe(50)
   })
 
+  const waited: readonly [string, string, readonly object[] | number][] = [
+    ['UPDATE', 'UPDATE back SET n = n + 1 WHERE id = 1', 1],
+    ['DELETE', 'DELETE FROM back WHERE id = 1', 1],
+    ['UPDATE ... RETURNING', 'UPDATE back SET n = n + 1 WHERE id = 1 RETURNING id', [{ id: 1 }]],
+    ['SELECT ... FOR UPDATE', 'SELECT id FROM back WHERE id = 1 FOR UPDATE', [{ id: 1 }]],
+    ['UPDATE of a row that has gone for good', 'UPDATE back SET n = n + 1 WHERE id = 2', 0],
+  ]
+
+  test.each(waited)('a row that moves away and back in one transaction is found by who waited for it by its key: %s', async (_name, text, expected) => {
+    await client.query('CREATE TABLE back (id int PRIMARY KEY, n int)')
+    await client.query('INSERT INTO back VALUES (1, 0), (2, 0)')
+    const [mover, waiter] = [await connect(port), await connect(port)]
+    try {
+      await mover.query('BEGIN')
+      await mover.query('UPDATE back SET id = id + 1000')
+      await waiter.query('BEGIN')
+      const found = waiter.query(text)
+      const waits = async () => (await Promise.all(shards.map(async (shard) => (await shard.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%pgherd_data%' AND pid <> pg_backend_pid()")).rowCount ?? 0))).some((n) => n > 0)
+      await expect.poll(waits, { timeout: 20_000 }).toBe(true)
+      await mover.query('UPDATE back SET id = 1 WHERE id = 1001')
+      await mover.query('COMMIT')
+      const { rows, rowCount } = await found
+      expect(typeof expected === 'number' ? rowCount : rows).toEqual(expected)
+      await waiter.query('COMMIT')
+    } finally {
+      // Before the table goes: they may have it locked.
+      await Promise.all([mover.end(), waiter.end()])
+      await client.query('DROP TABLE back')
+    }
+  })
+
   test('a role that may update a table may move its rows', async () => {
     await client.query('CREATE ROLE moved_rows_mover LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON item TO moved_rows_mover')
     try {
