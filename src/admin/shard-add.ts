@@ -6,9 +6,11 @@
  * What begins is written down first. Whoever repeats the command goes on with it; where it fails before the first database has joined,
  * all that was made is taken away again (shard-leave.ts).
  */
+import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { Lease } from '../coordination/locks.ts'
+import { withServer } from './server-session.ts'
 import { copyDatabaseSettings, makeDatabase } from './shard-databases.ts'
 import { joinDatabase } from './shard-join.ts'
 import { giveUp, isMemberAnywhere } from './shard-leave.ts'
@@ -28,7 +30,8 @@ export function addShard(servers: readonly [HostPort, ...HostPort[]], parts: Sha
     const address: ServerAddress = { id: shard.id, name: shard.name, ...primary }
     if (shard.systemId !== (await systemIdOf(address, parts))) throw new SqlError('55000', `${primary.host}:${primary.port} is another server than the one that began to join`, { hint: `SELECT pgherd.remove_shard('${shard.name}') gives that up.` })
     try {
-      await join(shard, address, lease, parts)
+      await parts.list.refresh()
+      await withServer(address, lease, parts, (server) => join(shard, address, server, lease, parts))
     } catch (error) {
       await takeBack(shard, lease, parts)
       throw error
@@ -38,22 +41,21 @@ export function addShard(servers: readonly [HostPort, ...HostPort[]], parts: Sha
   })
 }
 
-async function join(shard: ShardRow, address: ServerAddress, lease: Lease, parts: ShardParts): Promise<void> {
-  await parts.list.refresh()
+async function join(shard: ShardRow, address: ServerAddress, server: pg.Client, lease: Lease, parts: ShardParts): Promise<void> {
   // As long as it joins nobody makes or drops a database, or changes a role: what is read now stays.
   await awaitRoleChanges(parts)
-  parts.onStep?.('roles')
-  await copyRoles(address, parts)
+  await parts.onStep?.('roles')
+  await copyRoles(server, parts)
   const databases = await clusterDatabases(parts)
   for (const database of databases) {
     lease.lost.throwIfAborted()
     await parts.store.get(database) // one of an earlier pgherd is brought up to date
-    parts.onStep?.(`database ${database}`)
-    await makeDatabase(database, address, parts)
+    await parts.onStep?.(`database ${database}`)
+    await makeDatabase(database, server, address, parts)
   }
   for (const database of databases) await joinDatabase(database, shard.id, lease, parts)
-  for (const database of databases) await copyDatabaseSettings(database, address, parts)
-  parts.onStep?.('active')
+  for (const database of databases) await copyDatabaseSettings(database, server, parts)
+  await parts.onStep?.('active')
   await setState(shard, ['joining'], 'active', lease, parts)
 }
 

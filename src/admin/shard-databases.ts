@@ -1,4 +1,5 @@
 /** Makes a database on a new shard as the catalog has it, without anything in it, and what the server says about it. */
+import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { quoteIdent, quoteLiteral } from '../base/quote.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
@@ -33,22 +34,22 @@ const factsQuery = `
                  FROM pg_db_role_setting s, unnest(s.setconfig) c (setting) WHERE s.setdatabase = d.oid)) AS facts
   FROM pg_database d WHERE d.datname = $1`
 
-/** May be repeated. */
-export async function makeDatabase(database: string, target: ServerAddress, parts: ShardParts): Promise<void> {
+/** `client` is one of the server `target`. May be repeated. */
+export async function makeDatabase(database: string, client: pg.Client, target: ServerAddress, parts: ShardParts): Promise<void> {
   const { catalog, credentials } = parts
   const wanted = await read(catalog, database, parts)
   if (wanted === undefined) throw new SqlError('3D000', `database "${database}" does not exist`)
-  const there = await read(target, database, parts)
+  const there = await readOn(client, database)
   if (there === undefined) {
-    await withAdmin(target, 'postgres', credentials, (client) => client.query(createText(database, wanted)))
+    await client.query(createText(database, wanted))
   } else if (textOf(there) !== textOf(wanted)) {
     throw new SqlError('55000', `database "${database}" has ${textOf(there)} on the new server, and ${textOf(wanted)} on the catalog`, { hint: "Run initdb with the catalog's encoding and locale." })
   }
-  await withAdmin(target, database, credentials, (client) => migrate(client, ['server']))
+  await withAdmin(target, database, credentials, (own) => migrate(own, ['server']))
 }
 
 /** What is said about the database and not in it. Last: a limit of connections, or a setting, is not to be in the way. */
-export async function copyDatabaseSettings(database: string, target: ServerAddress, parts: ShardParts): Promise<void> {
+export async function copyDatabaseSettings(database: string, client: pg.Client, parts: ShardParts): Promise<void> {
   const wanted = await read(parts.catalog, database, parts)
   if (wanted === undefined) return
   const name = quoteIdent(database)
@@ -57,14 +58,15 @@ export async function copyDatabaseSettings(database: string, target: ServerAddre
   for (const { role, setting } of wanted.settings) {
     statements.push(role === '' ? `ALTER DATABASE ${name} ${settingText(setting)}` : `ALTER ROLE ${quoteIdent(role)} IN DATABASE ${name} ${settingText(setting)}`)
   }
-  await withAdmin(target, 'postgres', parts.credentials, (client) => client.query(['BEGIN', ...statements, 'COMMIT'].join('; ')))
-  const made = await read(target, database, parts)
-  if (JSON.stringify(made) !== JSON.stringify(wanted)) throw new SqlError('XX000', `database "${database}" is not on ${target.name} as it is on the catalog`, { detail: `${JSON.stringify(made)} is not ${JSON.stringify(wanted)}` })
+  await client.query(['BEGIN', ...statements, 'COMMIT'].join('; '))
+  const made = await readOn(client, database)
+  if (JSON.stringify(made) !== JSON.stringify(wanted)) throw new SqlError('XX000', `database "${database}" is not on the new shard as it is on the catalog`, { detail: `${JSON.stringify(made)} is not ${JSON.stringify(wanted)}` })
 }
 
-async function read(server: ServerAddress, database: string, { credentials }: ShardParts): Promise<Facts | undefined> {
-  const { rows } = await withAdmin(server, 'postgres', credentials, (client) => client.query<{ facts: Facts }>(factsQuery, [database]))
-  return rows[0]?.facts
+const read = (server: ServerAddress, database: string, { credentials }: ShardParts) => withAdmin(server, 'postgres', credentials, (client) => readOn(client, database))
+
+async function readOn(client: pg.Client, database: string): Promise<Facts | undefined> {
+  return (await client.query<{ facts: Facts }>(factsQuery, [database])).rows[0]?.facts
 }
 
 const providers: Readonly<Record<string, string>> = { c: 'libc', i: 'icu', b: 'builtin' }

@@ -7,13 +7,11 @@
 import { SqlError } from '../base/errors.ts'
 import { quoteLiteral } from '../base/quote.ts'
 import { catalogId } from '../catalog/server-address.ts'
-import { withAdmin } from '../coordination/admin-client.ts'
-import { clusterDatabase } from '../coordination/catalog-store.ts'
-import { checkFence } from '../coordination/fences.ts'
 import type { Lease } from '../coordination/locks.ts'
 import { holdMembers } from '../coordination/members.ts'
 import type { SchemaChange } from '../executor/schema/schema-change.ts'
 import { changeDatabase } from './database-change.ts'
+import { assertHeld } from './server-session.ts'
 import { compareObjects, compareTables } from './shard-compare.ts'
 import { copyDefaultPrivileges, copyObjects } from './shard-objects.ts'
 import type { ShardParts } from './shard-parts.ts'
@@ -21,7 +19,7 @@ import { copyTables, raiseLayouts, replaceMarkers, tablesEverywhere } from './sh
 
 /** Nothing happens when it is a member already. Throws 55000 when it was given up. */
 export async function joinDatabase(database: string, shard: number, lease: Lease, parts: ShardParts): Promise<void> {
-  await changeDatabase(database, parts, async (change) => {
+  await changeDatabase(database, lease, parts, async (change) => {
     const { rows } = await change.onCatalog(`SELECT state FROM pgherd.member WHERE shard_id = ${shard}`)
     const state = rows[0]?.[0]
     if (state === 'in') return
@@ -32,21 +30,22 @@ export async function joinDatabase(database: string, shard: number, lease: Lease
     await raiseLayouts(change)
     await change.onCatalog(`INSERT INTO pgherd.member (shard_id) VALUES (${shard})`)
     await change.reload()
-    parts.onStep?.(`objects of ${database}`)
+    await parts.onStep?.(`objects of ${database}`)
     await copyObjects(source, shard, change)
-    parts.onStep?.(`tables of ${database}`)
+    await parts.onStep?.(`tables of ${database}`)
     await copyTables(shard, change)
     await copyDefaultPrivileges(source, shard, change)
     await compareObjects(source, shard, change)
     await compareTables(tablesEverywhere(change), shard, change)
-    parts.onStep?.(`markers of ${database}`)
+    await parts.onStep?.(`markers of ${database}`)
     await replaceMarkers(others, change)
     await change.onCatalog(holdMembers)
     await copyRefusals([catalogId, ...others], shard, change)
     // Who reads several servers at one moment without this one has done so when this is passed; who comes later finds the row.
     await change.onCatalog('SELECT pgherd.pass_gate()')
-    await assertMayCommit(lease, parts)
-    parts.onStep?.(`commit of ${database}`)
+    // Just before: what makes it right is the row that is put in place of this one's when the shard is given up (shard-leave.ts).
+    await assertHeld(lease, parts)
+    await parts.onStep?.(`commit of ${database}`)
   })
 }
 
@@ -57,10 +56,4 @@ async function copyRefusals(servers: readonly number[], shard: number, change: S
     if (rows.length === 0) continue
     await change.onShard(shard, `INSERT INTO pgherd.decision (id, outcome) SELECT unnest(${quoteLiteral(`{${rows.map(([id]) => id).join(',')}}`)}::text[]), 'aborted' ON CONFLICT DO NOTHING`)
   }
-}
-
-/** Just before: the row that somebody may have put in place of this one's, to give the shard up, is what makes it right (shard-leave.ts). */
-async function assertMayCommit(lease: Lease, { catalog, credentials }: ShardParts): Promise<void> {
-  lease.lost.throwIfAborted()
-  await withAdmin(catalog, clusterDatabase, credentials, (client) => checkFence(client, lease))
 }

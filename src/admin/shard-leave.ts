@@ -1,9 +1,12 @@
 /** A shard that has begun to join is given up: nothing of it stays, neither on its server nor here. */
+import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
-import { quoteIdent } from '../base/quote.ts'
+import { quoteIdent, quoteLiteral } from '../base/quote.ts'
+import type { ServerAddress } from '../catalog/server-address.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
 import type { Lease } from '../coordination/locks.ts'
 import { primariesOf } from '../catalog/snapshot.ts'
+import { withServer } from './server-session.ts'
 import type { ShardParts } from './shard-parts.ts'
 import type { ShardRow } from './shard-record.ts'
 import { clusterDatabases, setState } from './shard-record.ts'
@@ -22,7 +25,7 @@ export async function giveUp(shard: ShardRow, lease: Lease, parts: ShardParts): 
   await parts.list.refresh()
   for (const database of await clusterDatabases(parts)) await forbid(shard, database, parts)
   // From here on nobody who was at work for the shard, and sleeps, lets it join.
-  await clearServer(shard, parts)
+  await clearServer(shard, lease, parts)
   await setState(shard, ['joining'], 'removed', lease, parts)
   parts.log.info(`${shard.name} has not joined: what had been made for it is gone`)
 }
@@ -37,8 +40,8 @@ async function forbid({ id, name }: ShardRow, database: string, { catalog, crede
 }
 
 /** It was empty when it began to join. A server that is away, or another one by now, keeps what it has. */
-async function clearServer(shard: ShardRow, parts: ShardParts): Promise<void> {
-  const { login, list, log, pool } = parts
+async function clearServer(shard: ShardRow, lease: Lease, parts: ShardParts): Promise<void> {
+  const { list, log } = parts
   const address = primariesOf(list.servers).find(({ id }) => id === shard.id)
   if (address === undefined) return
   const systemId = await systemIdOf(address, parts).catch(() => undefined)
@@ -46,19 +49,21 @@ async function clearServer(shard: ShardRow, parts: ShardParts): Promise<void> {
     log.warn(`${address.host}:${address.port} ${systemId === undefined ? 'does not answer' : 'is another server by now'}: what was made there for ${shard.name} is left`)
     return
   }
-  const names = (await withAdmin(address, 'template1', login, (client) => client.query<{ name: string }>(`SELECT datname AS name FROM pg_database WHERE NOT datistemplate`))).rows
+  await withServer(address, lease, parts, (client) => clear(client, address, parts))
+}
+
+async function clear(client: pg.Client, address: ServerAddress, { login, pool }: ShardParts): Promise<void> {
+  const { rows: names } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database WHERE NOT datistemplate')
   for (const { name } of names) await pool.closeDatabase(name)
   for (const { name } of names) {
-    await withAdmin(address, name, login, async (client) => {
-      const { rows } = await client.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()')
-      for (const { gid } of rows) await client.query(`ROLLBACK PREPARED '${gid.replaceAll("'", "''")}'`)
+    await withAdmin(address, name, login, async (own) => {
+      const { rows } = await own.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()')
+      for (const { gid } of rows) await own.query(`ROLLBACK PREPARED ${quoteLiteral(gid)}`)
     })
   }
-  await withAdmin(address, 'template1', login, async (client) => {
-    for (const { name } of names) await client.query(`DROP DATABASE ${quoteIdent(name)} WITH (FORCE)`)
-    await client.query('CREATE DATABASE postgres TEMPLATE template0')
-    await client.query(`COMMENT ON DATABASE postgres IS 'default administrative connection database'`)
-    const { rows: roles } = await client.query<{ name: string }>('SELECT rolname AS name FROM pg_roles WHERE oid >= 16384 AND rolname <> current_user')
-    for (const { name } of roles) await client.query(`DROP ROLE ${quoteIdent(name)}`)
-  })
+  for (const { name } of names) await client.query(`DROP DATABASE ${quoteIdent(name)} WITH (FORCE)`)
+  await client.query('CREATE DATABASE postgres TEMPLATE template0')
+  await client.query(`COMMENT ON DATABASE postgres IS 'default administrative connection database'`)
+  const { rows: roles } = await client.query<{ name: string }>('SELECT rolname AS name FROM pg_roles WHERE oid >= 16384 AND rolname <> current_user')
+  for (const { name } of roles) await client.query(`DROP ROLE ${quoteIdent(name)}`)
 }

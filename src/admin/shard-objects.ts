@@ -7,6 +7,7 @@
  */
 import { refuse, SqlError } from '../base/errors.ts'
 import { quoteLiteral } from '../base/quote.ts'
+import { givesWay } from './database-change.ts'
 import type { SchemaChange } from '../executor/schema/schema-change.ts'
 
 /** Users' schemas, and what in them is no extension's. */
@@ -115,7 +116,7 @@ export async function makeAll(texts: readonly string[], target: number, change: 
       try {
         await change.onShard(target, text)
       } catch (error) {
-        if (!(error instanceof SqlError) || error.code.startsWith('08')) throw error
+        if (!(error instanceof SqlError) || error.code.startsWith('08') || givesWay.has(error.code)) throw error
         failed.push({ text, error })
         await change.onShard(target, 'ROLLBACK TO pgherd_object')
       }

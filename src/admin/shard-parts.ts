@@ -31,6 +31,6 @@ export interface ShardParts {
   readonly transactions: Set<Transaction>
   readonly clock: Clock
   readonly log: Logger
-  /** Is told of each step before it is done; what it throws ends the work as a crash would. */
-  readonly onStep?: (step: string) => void
+  /** Is told of each step before it is done; the work waits for it. */
+  readonly onStep?: (step: string) => Promise<void> | void
 }

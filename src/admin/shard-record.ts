@@ -75,7 +75,6 @@ export async function beginJoining(servers: readonly HostPort[], systemId: strin
 /** Throws 55000 when the shard is in none of the states `from`. */
 export async function setState({ id, name }: ShardRow, from: readonly ShardState[], to: ShardState, lease: Lease, parts: ShardParts): Promise<void> {
   await change(lease, parts, async (client) => {
-    if (to === 'leaving') await refuseWhileShardsChange(client, 'to remove a shard', ['joining', 'leaving'].filter((state) => !from.includes(state as ShardState)))
     const { rowCount } = await client.query('UPDATE pgherd.shard SET state = $2 WHERE id = $1 AND state = ANY ($3)', [id, to, from])
     if (rowCount !== 1) throw new SqlError('55000', `shard "${name}" is not ${from.join(' or ')} any more`)
     // Its servers may join again, as another shard.

@@ -3,7 +3,6 @@ import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import { quoteIdent, quoteLiteral } from '../base/quote.ts'
-import type { ServerAddress } from '../catalog/server-address.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
 import { clusterDatabase } from '../coordination/catalog-store.ts'
 import type { ShardParts } from './shard-parts.ts'
@@ -33,28 +32,27 @@ export async function awaitRoleChanges({ catalog, credentials }: ShardParts): Pr
   })
 }
 
-export async function copyRoles(target: ServerAddress, { catalog, credentials }: ShardParts): Promise<void> {
+/** `client` is one of the new shard's server. */
+export async function copyRoles(client: pg.Client, { catalog, credentials }: ShardParts): Promise<void> {
   const source = await withAdmin(catalog, clusterDatabase, credentials, readRoles)
-  await withAdmin(target, 'postgres', credentials, async (client) => {
-    const { rows } = await client.query<{ name: string }>('SELECT rolname AS name FROM pg_roles')
-    const known = new Set(rows.map(({ name }) => name))
-    // In one transaction: whoever looks finds all of them or none.
-    await client.query('BEGIN')
-    for (const { name, options, settings } of source.roles) {
-      const isOwn = name === credentials.user
-      if (!known.has(name)) await client.query(`CREATE ROLE ${quoteIdent(name)}`)
-      if (!isOwn) await client.query(`ALTER ROLE ${quoteIdent(name)} ${options}`)
-      await client.query(`ALTER ROLE ${quoteIdent(name)} RESET ALL`)
-      for (const setting of settings ?? []) await client.query(`ALTER ROLE ${quoteIdent(name)} ${settingText(setting)}`)
-    }
-    for (const membership of source.memberships) await client.query(membership)
-    await client.query('COMMIT')
-    const copied = await readRoles(client)
-    const facts = ({ roles, memberships }: Awaited<ReturnType<typeof readRoles>>) => new Set([...roles.filter(({ name }) => name !== credentials.user).map((role) => JSON.stringify(role)), ...memberships])
-    const there = facts(copied)
-    const missing = [...facts(source)].find((fact) => !there.has(fact))
-    if (missing !== undefined) throw new SqlError('XX000', `a role is not on ${target.name} as it is on the catalog`, { detail: missing })
-  })
+  const { rows } = await client.query<{ name: string }>('SELECT rolname AS name FROM pg_roles')
+  const known = new Set(rows.map(({ name }) => name))
+  // In one transaction: whoever looks finds all of them or none.
+  await client.query('BEGIN')
+  for (const { name, options, settings } of source.roles) {
+    const isOwn = name === credentials.user
+    if (!known.has(name)) await client.query(`CREATE ROLE ${quoteIdent(name)}`)
+    if (!isOwn) await client.query(`ALTER ROLE ${quoteIdent(name)} ${options}`)
+    await client.query(`ALTER ROLE ${quoteIdent(name)} RESET ALL`)
+    for (const setting of settings ?? []) await client.query(`ALTER ROLE ${quoteIdent(name)} ${settingText(setting)}`)
+  }
+  for (const membership of source.memberships) await client.query(membership)
+  await client.query('COMMIT')
+  const copied = await readRoles(client)
+  const facts = ({ roles, memberships }: Awaited<ReturnType<typeof readRoles>>) => new Set([...roles.filter(({ name }) => name !== credentials.user).map((role) => JSON.stringify(role)), ...memberships])
+  const there = facts(copied)
+  const missing = [...facts(source)].find((fact) => !there.has(fact))
+  if (missing !== undefined) throw new SqlError('XX000', 'a role is not on the new shard as it is on the catalog', { detail: missing })
 }
 
 async function readRoles(client: pg.Client): Promise<{ roles: Role[]; memberships: string[] }> {

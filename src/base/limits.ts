@@ -186,8 +186,8 @@ export const limits = {
   joinLockMsMax: 5_000,
   joinTriesMax: 8,
   joinPauseMs: 1_000,
-  /** It is given up where it does nothing for so long. */
-  joinIdleMsMax: 60_000,
+  /** PostgreSQL ends it when it has not been heard of for so long. */
+  joinIdleMsMax: 20_000,
   /** How long a shard that is to join waits for changes of databases and of roles that are under way. */
   joinWaitMsMax: 30_000,
   /** Decisions that one pass takes away from one database. */

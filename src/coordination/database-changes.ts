@@ -42,6 +42,7 @@ export async function createDatabase(name: string, statement: (server: ServerAdd
       await statement(catalog)
       return
     }
+    await refuseWhileShardsChange(client, 'to create a database', ['joining', 'leaving'])
     const shards = await shardsOf(client)
     const taken = await settleAll(shards.map((shard) => exists(shard, name, credentials)))
     const at = shards[taken.indexOf(true)]

@@ -19,6 +19,11 @@ export async function readServers(client: pg.Client): Promise<ShardServer[]> {
   return rows
 }
 
+export async function removedShards(catalog: ServerAddress, credentials: Credentials): Promise<ReadonlySet<number>> {
+  const { rows } = await withAdmin(catalog, clusterDatabase, credentials, (client) => client.query<{ id: number }>(`SELECT id FROM pgherd.shard WHERE state = 'removed'`))
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** Throws 55006 when a shard joins or leaves just now. `client` is one of the cluster's database. */
 export async function refuseWhileShardsChange(client: pg.Client, what: string, states: readonly string[]): Promise<void> {
   const { rows } = await client.query<{ id: number; name: string; state: string }>('SELECT id, name, state FROM pgherd.shard WHERE state = ANY ($1) ORDER BY id', [states])

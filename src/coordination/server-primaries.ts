@@ -68,7 +68,8 @@ export class ServerPrimaries implements Primaries {
   /** The list is another: who is no primary any more loses its connections. */
   listChanged(before: readonly ServerAddress[]): void {
     const now = new Set(this.list.shards.map(place))
-    for (const server of before) if (!now.has(place(server))) this.closeAll(server)
+    // Who still uses a shard that has left the cluster is refused by its members, and finds out so.
+    for (const server of before) if (!now.has(place(server)) && this.list.has(server.id)) this.closeAll(server)
   }
 
   /** Somebody of the shard is on this timeline: the primary on record, if it is on an earlier one, is none any more. */

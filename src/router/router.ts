@@ -16,6 +16,7 @@ import { ClusterSettings } from '../coordination/cluster-settings.ts'
 import { CatalogFences } from '../coordination/fences.ts'
 import { LeasedLocks } from '../coordination/leased-locks.ts'
 import type { LeaseStore, Locks } from '../coordination/locks.ts'
+import { removedShards } from '../coordination/members.ts'
 import { migrate } from '../coordination/migrate.ts'
 import { OwnLeaseStore } from '../coordination/own-lease-store.ts'
 import { RedisLeaseStore } from '../coordination/redis-lease-store.ts'
@@ -143,7 +144,7 @@ export class Router {
     // Who recovers also clears up.
     const moves = new ForgetMoves(() => list.shards, credentials, log)
     const forget = async () => {
-      await forgetDecisions(commit)
+      await forgetDecisions(commit, await removedShards(catalog, credentials).catch(() => undefined))
       await moves.run()
     }
     const stopForgetting = clock.every(limits.forgetEveryMs, () => void (duties[0]?.isHeld === true && forget()))
