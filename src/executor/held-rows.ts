@@ -44,7 +44,9 @@ class HeldPart extends NullSink {
   private readonly all: HeldRows
   private readonly sink: ResultSink
   private described: readonly FieldDescription[] | undefined
+  /** Rows, or the lines of a COPY. */
   private rows: Buffer[] = []
+  private copyHead: Buffer | undefined
   private bytes = 0
   private resume: (() => void) | undefined
 
@@ -67,6 +69,21 @@ class HeldPart extends NullSink {
 
   override row(buffer: Buffer, start: number, end: number): boolean {
     if (this.all.isFlowing) return this.sink.row(buffer, start, end)
+    return this.keep(buffer, start, end)
+  }
+
+  override copyOut(payload: Buffer): void {
+    this.copyHead = Buffer.from(payload)
+    this.bound()
+    if (this.all.isFlowing) this.sink.copyOut(payload)
+  }
+
+  override copyData(buffer: Buffer, start: number, end: number): boolean {
+    if (this.all.isFlowing) return this.sink.copyData(buffer, start, end)
+    return this.keep(buffer, start, end)
+  }
+
+  private keep(buffer: Buffer, start: number, end: number): boolean {
     if (this.all.isAbandoned) return true
     this.rows.push(Buffer.from(buffer.subarray(start, end)))
     this.bytes += end - start
@@ -84,13 +101,14 @@ class HeldPart extends NullSink {
   }
 
   release(): void {
-    const { described, rows, resume } = this
+    const { described, copyHead, rows, resume } = this
     this.rows = []
     this.resume = undefined
     let flows = true
     if (this.all.isFlowing) {
       if (described !== undefined) this.sink.fields(described)
-      for (const row of rows) flows = this.sink.row(row, 0, row.length)
+      if (copyHead !== undefined) this.sink.copyOut(copyHead)
+      for (const row of rows) flows = copyHead === undefined ? this.sink.row(row, 0, row.length) : this.sink.copyData(row, 0, row.length)
     }
     if (resume !== undefined && (flows || this.all.isAbandoned)) resume()
     else if (resume !== undefined) this.sink.whenDrained(resume)

@@ -60,7 +60,8 @@ async function runOnEach({ markers, writes, locks }: ScatterPlan, text: string, 
   return { kind: 'complete', tag: sumTags(ends) }
 }
 
-function allAtOnce(shards: readonly number[], sink: ResultSink, on: (shard: number, sink: ResultSink) => Promise<StatementEnd>): Promise<StatementEnd[]> {
+/** Nothing goes to `sink` before all shards have begun to answer. */
+export function allAtOnce(shards: readonly number[], sink: ResultSink, on: (shard: number, sink: ResultSink) => Promise<StatementEnd>): Promise<StatementEnd[]> {
   const held = new HeldRows(shards.length, sink)
   const run = (shard: number, i: number) =>
     on(shard, held.parts[i] as ResultSink).catch((error: unknown) => {

@@ -61,6 +61,10 @@ export function supportPage(files: readonly GoldenFile[]): string {
     'This page is made from the golden plans in test/plans by `npm run docs`. In the examples `customers` (by `id`), `orders` (by',
     '`customer_id`) and `events` (by `key`) are distributed, `countries` is a reference table, `log` and `notes` are whole on shards 1 and 2.',
     'How each kind of plan works: docs/architecture.md. A refusal has SQLSTATE 0A000 unless it says otherwise. What isolation levels give: docs/isolation.md.',
+    '',
+    'While a bucket moves, statements that meet its cut-over wait for it, or begin anew without their clients seeing any of it. These cannot, and may get 40001: COPY FROM',
+    'whose data has come; a write over several shards with RETURNING, or rows fetched in parts, of which some have gone out; REPEATABLE READ',
+    'transactions (decisions/0005; test/integration/move-statements.test.ts has each kind).',
   ]
   for (const { title, cases } of files) {
     lines.push('', `## ${title}`, '', '| | statement | how it is run |', '|---|---|---|')

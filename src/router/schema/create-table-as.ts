@@ -17,6 +17,7 @@ import { intoOf } from '../../sql/ast.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { SourceText } from '../../sql/source-text.ts'
 import type { Handler } from '../statements/run-statement.ts'
+import { beginningAnew } from '../begin-anew.ts'
 import { changeSchema } from './change-schema.ts'
 import { splitCreateAs } from './create-as-text.ts'
 import { placementOptions } from './placement-options.ts'
@@ -28,16 +29,18 @@ export const createTableAs: Handler = async (statement, _args, _sink, session) =
   const into = statement.node.CreateTableAsStmt?.into ?? intoOf(statement.node.SelectStmt as SelectStmt | undefined)
   const rangeVar = into?.rel
   if (rangeVar?.relpersistence === 't' || rangeVar?.schemaname === 'pg_temp') {
-    const snapshot = await session.currentSnapshot()
-    const context = session.executionContext(snapshot)
-    const { plan } = planStatement(select, session.nameContext(snapshot, []), 'catalog')
-    const make = async () => {
-      if (plan.kind === 'gather') await gatherRows(plan.fetches, noArguments, context)
-      const text = plan.kind === 'gather' || plan.kind === 'catalog' ? await catalogText(plan, context) : query
-      const shell = { text: `${head} ${text}${withoutData ? ' WITH NO DATA' : ''}`, markers: [], writes: false, pins: true, cannotPrepare: true }
-      return runOnServer(session.services.catalog, shell, noArguments, new NullSink(), context)
-    }
-    const end = await readAtOneMoment(plan, noArguments, context, () => withTransaction(context, make))
+    const end = await beginningAnew({}, session, async () => {
+      const snapshot = await session.currentSnapshot()
+      const context = session.executionContext(snapshot)
+      const { plan } = planStatement(select, session.nameContext(snapshot, []), 'catalog')
+      const make = async () => {
+        if (plan.kind === 'gather') await gatherRows(plan.fetches, noArguments, context)
+        const text = plan.kind === 'gather' || plan.kind === 'catalog' ? await catalogText(plan, context) : query
+        const shell = { text: `${head} ${text}${withoutData ? ' WITH NO DATA' : ''}`, markers: [], writes: false, pins: true, cannotPrepare: true }
+        return runOnServer(session.services.catalog, shell, noArguments, new NullSink(), context)
+      }
+      return readAtOneMoment(plan, noArguments, context, () => withTransaction(context, make))
+    })
     await session.refreshTemporary()
     return end
   }

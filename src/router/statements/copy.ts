@@ -4,9 +4,7 @@
  */
 import type { SqlErrorFields } from '../../base/errors.ts'
 import { asSqlError, refuse, SqlError } from '../../base/errors.ts'
-import { limits } from '../../base/limits.ts'
 import { qualified, quoteIdent } from '../../base/quote.ts'
-import { settleAll } from '../../base/settle-all.ts'
 import type { Relation } from '../../catalog/snapshot.ts'
 import { markerName } from '../../catalog/snapshot.ts'
 import type { ExecutionContext } from '../../executor/context.ts'
@@ -18,7 +16,7 @@ import { RowRouter } from '../../executor/row-router.ts'
 import { readAtOneMoment } from '../../executor/one-moment.ts'
 import { isReadCommitted } from '../../executor/open-reads.ts'
 import { runOnServer, StaleLayout, tablesMoved } from '../../executor/run-on-server.ts'
-import { withTransaction } from '../../executor/scatter.ts'
+import { allAtOnce, withTransaction } from '../../executor/scatter.ts'
 import { tagCount } from '../../executor/tags.ts'
 import type { CopyInput, StatementEnd } from '../../executor/statement-exchange.ts'
 import { endCopy, failCopy, sendCopyData, StatementFailure } from '../../executor/statement-exchange.ts'
@@ -37,23 +35,19 @@ import { names } from '../../sql/ast.ts'
 import type { Statement } from '../../sql/parse.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { findKeyword, nextToken, tokensWithDepth } from '../../sql/scanner.ts'
+import { beginningAnew } from '../begin-anew.ts'
 import type { ClientSink } from '../client-sink.ts'
 import { checkGarbage } from '../client-stream.ts'
 import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
 
 export const runCopy: Handler = async (statement, _args, sink, session) => {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await copyOnce(statement, sink, session)
-    } catch (error) {
-      if (!(error instanceof StaleLayout)) throw error
-      await session.services.store.refresh(session.database)
-      // What the client has sent is gone, and what it has been sent too.
-      const mayRepeat = statement.node.CopyStmt?.is_from !== true && !sink.touched && !session.transaction.active
-      if (!mayRepeat || attempt === limits.staleRetriesMax) throw tablesMoved()
-    }
-  }
+  if (statement.node.CopyStmt?.is_from !== true) return beginningAnew(sink, session, () => copyOnce(statement, sink, session))
+  return copyOnce(statement, sink, session).catch(async (error: unknown) => {
+    if (!(error instanceof StaleLayout)) throw error
+    await session.services.store.refresh(session.database)
+    throw tablesMoved() // what the client has sent is gone
+  })
 }
 
 async function copyOnce(statement: Statement, sink: ClientSink, session: Session): Promise<StatementEnd> {
@@ -104,9 +98,7 @@ async function copyPlanned(plan: QueryPlan, text: string, options: string, sink:
   if (plan.kind === 'scatter') {
     const time = plan.text.pieces.length === 1 ? undefined : await timeFor(plan.shards.map((shard) => serverById(context, shard)), context)
     const statementText = wrap(renderTimedText(plan.text, time))
-    const ends = await settleAll(
-      plan.shards.map((shard) => runOnServer(serverById(context, shard), { text: statementText, markers: plan.markers, writes: false }, noArguments, sink, context)),
-    )
+    const ends = await allAtOnce(plan.shards, sink, (shard, part) => runOnServer(serverById(context, shard), { text: statementText, markers: plan.markers, writes: false }, noArguments, part, context))
     return { kind: 'complete', tag: `COPY ${ends.reduce((sum, end) => sum + tagCount(end), 0)}` }
   }
   if (plan.kind === 'one-shard') {

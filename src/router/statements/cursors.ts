@@ -14,6 +14,7 @@ import { withTransaction } from '../../executor/scatter.ts'
 import { planStatement } from '../../planner/plan-statement.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { findKeyword } from '../../sql/scanner.ts'
+import { beginningAnew } from '../begin-anew.ts'
 import type { ClientSink } from '../client-sink.ts'
 import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
@@ -32,31 +33,35 @@ export const declareCursor: Handler = async (statement, args, sink, session) => 
   const [query] = parseStatements(source.between(keyword?.end ?? 0, source.length))
   if (query === undefined) throw refuse('cannot read the query of the cursor')
   const head = source.between(0, keyword?.end ?? 0)
-  const snapshot = await session.currentSnapshot()
-  const { plan } = planStatement(query, session.nameContext(snapshot, args.types), hold ? 'catalog' : 'one-server')
-  const context = session.executionContext(snapshot, source.text)
-  const declare = async () => {
-    if (plan.kind === 'one-shard') {
-      const { route, markers } = plan
-      const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
-      const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, args, context) : undefined
-      const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
-      session.cursors.set(name, { server, hold, declaredAt: transaction.journalLength, text: source.text })
-      return runOnServer(serverById(context, server), { text: joined(head, await oneShardText(plan, bucket, server, context)), markers, writes: false }, own(args), sink, context)
+  // As the client has made them: one of the statement itself, where its tables may be on their way, is gone when it has ended.
+  const declaredAt = transaction.journalLength
+  return beginningAnew(sink, session, async () => {
+    const snapshot = await session.currentSnapshot()
+    const { plan } = planStatement(query, session.nameContext(snapshot, args.types), hold ? 'catalog' : 'one-server')
+    const context = session.executionContext(snapshot, source.text)
+    const declare = async () => {
+      if (plan.kind === 'one-shard') {
+        const { route, markers } = plan
+        const owners = route.kind === 'bucket' ? (snapshot.groups.get(route.group)?.owners ?? []) : []
+        const bucket = route.kind === 'bucket' ? await bucketOf(route.key, route.keyType, owners.length, args, context) : undefined
+        const server = route.kind === 'shard' ? route.shard : bucket === undefined ? (snapshot.shards[0]?.id ?? 0) : (owners[bucket] ?? 0)
+        session.cursors.set(name, { server, hold, declaredAt, text: source.text })
+        return runOnServer(serverById(context, server), { text: joined(head, await oneShardText(plan, bucket, server, context)), markers, writes: false }, own(args), sink, context)
+      }
+      let text = plan.kind === 'catalog' ? await catalogText(plan, context) : ''
+      if (plan.kind === 'gather') {
+        // Tables of its own: those of a later gather must not replace what an open cursor reads.
+        const prefix = `pgherd_c${session.newCursorNumber()}_`
+        const own = withOwnNames(plan.fetches, await catalogText(plan, context), prefix)
+        await gatherRows(own.fetches, args, context)
+        text = own.text
+      }
+      session.cursors.set(name, { server: 0, hold, declaredAt, text: source.text })
+      const declared = { text: joined(head, text), markers: [], writes: false, cannotPrepare: true, pins: hold }
+      return runOnServer(session.services.catalog, declared, own(args), sink, context)
     }
-    let text = plan.kind === 'catalog' ? await catalogText(plan, context) : ''
-    if (plan.kind === 'gather') {
-      // Tables of its own: those of a later gather must not replace what an open cursor reads.
-      const prefix = `pgherd_c${session.newCursorNumber()}_`
-      const own = withOwnNames(plan.fetches, await catalogText(plan, context), prefix)
-      await gatherRows(own.fetches, args, context)
-      text = own.text
-    }
-    session.cursors.set(name, { server: 0, hold, declaredAt: transaction.journalLength, text: source.text })
-    const declared = { text: joined(head, text), markers: [], writes: false, cannotPrepare: true, pins: hold }
-    return runOnServer(session.services.catalog, declared, own(args), sink, context)
-  }
-  return readAtOneMoment(plan, args, context, () => withTransaction(context, declare))
+    return readAtOneMoment(plan, args, context, () => withTransaction(context, declare))
+  })
 }
 
 export const fetchCursor: Handler = async (statement, args, sink, session) => {

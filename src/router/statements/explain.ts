@@ -1,5 +1,6 @@
 /** EXPLAIN: the plan's tree, the shards and the SQL that each gets, and PostgreSQL's own plan of each part. */
 import { refuse } from '../../base/errors.ts'
+import { settleAll } from '../../base/settle-all.ts'
 import type { Arguments, ExecutionContext, PartReport } from '../../executor/context.ts'
 import { noArguments, serverById } from '../../executor/context.ts'
 import { executePlan } from '../../executor/execute-plan.ts'
@@ -8,6 +9,7 @@ import { NullSink, RowsSink } from '../../executor/result-sink.ts'
 import { readAtOneMoment } from '../../executor/one-moment.ts'
 import { runOnServer } from '../../executor/run-on-server.ts'
 import { withTransaction } from '../../executor/scatter.ts'
+import type { StatementEnd } from '../../executor/statement-exchange.ts'
 import { gatherRows } from '../../executor/gather.ts'
 import { describePlan } from '../../planner/describe-plan.ts'
 import { isDataStatement } from '../../planner/plan-statement.ts'
@@ -19,10 +21,16 @@ import { readDataRow, textField, writeTextRow } from '../../protocol/row-descrip
 import type { AnyNode } from '../../sql/ast.ts'
 import { parseStatements } from '../../sql/parse.ts'
 import { nextToken, tokensWithDepth } from '../../sql/scanner.ts'
+import type { Statement } from '../../sql/parse.ts'
+import { beginningAnew } from '../begin-anew.ts'
 import { checkReadOnly } from '../check-read-only.ts'
+import type { ClientSink } from '../client-sink.ts'
+import type { Session } from '../session.ts'
 import type { Handler } from './run-statement.ts'
 
-export const runExplain: Handler = async (statement, args, sink, session) => {
+export const runExplain: Handler = (statement, args, sink, session) => beginningAnew(sink, session, () => explainOnce(statement, args, sink, session))
+
+async function explainOnce(statement: Statement, args: Arguments, sink: ClientSink, session: Session): Promise<StatementEnd> {
   const { source } = statement
   const options = (statement.node.ExplainStmt?.options ?? []) as AnyNode[]
   const head = source.between(0, queryStart(source.raw))
@@ -116,13 +124,13 @@ async function serverPlans(plan: QueryPlan, head: string, analyze: boolean, cont
   }
   if (plan.kind === 'scatter') {
     const text = renderTimedText(plan.text, undefined)
-    const parts = async () => (await Promise.all(plan.shards.map((shard) => explainOn(shard, text, plan.markers, plan.writes)))).flat()
+    const parts = async () => (await settleAll(plan.shards.map((shard) => explainOn(shard, text, plan.markers, plan.writes)))).flat()
     return plan.writes && analyze ? withTransaction(context, parts) : parts()
   }
   if (plan.kind === 'merge') {
     const text = renderTimedText(plan.text, undefined)
     const shards = await shardsFor(plan, noArguments, context)
-    return (await Promise.all(shards.map((shard) => explainOn(shard, text, plan.markers, false)))).flat()
+    return (await settleAll(shards.map((shard) => explainOn(shard, text, plan.markers, false)))).flat()
   }
   if (plan.kind === 'gather' && analyze && !plan.writes) {
     return withTransaction(context, async () => {
