@@ -46,7 +46,7 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
       if (options.signal?.aborted === true) throw new Error('interrupted')
     }
     goOn()
-    await bootstrap(catalog, shards, credentials, clock)
+    await bootstrap(catalog, shards, credentials, clock, (line) => log.info(line))
     goOn()
     const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host, port: options.port, clock, log })
     const stop = async () => {

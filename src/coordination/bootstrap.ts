@@ -24,8 +24,11 @@ export function catalogAddress(host: string, port: number): ServerAddress {
   return { id: catalogId, name: 'catalog', host, port }
 }
 
-/** Makes a cluster of these shards, and its first database. May be repeated; a shard that comes later joins (admin/shard-add.ts). */
-export async function bootstrap(catalog: ServerAddress, shards: readonly ShardServers[], credentials: Credentials, clock: Clock): Promise<void> {
+/**
+ * Makes a cluster of these shards, and its first database. May be repeated; a shard that comes later joins (admin/shard-add.ts). `onStranger` is told of a server that is
+ * none of a cluster that was made before: one that has not joined, or has left.
+ */
+export async function bootstrap(catalog: ServerAddress, shards: readonly ShardServers[], credentials: Credentials, clock: Clock, onStranger: (line: string) => void = refuseStranger): Promise<void> {
   const primaries = shards.map((shard, i) => ({ id: i + 1, name: shard.name, ...shard.primary }))
   await checkServers([catalog, ...primaries], credentials, (line) => {
     throw new Error(line)
@@ -36,7 +39,7 @@ export async function bootstrap(catalog: ServerAddress, shards: readonly ShardSe
     await client.query('INSERT INTO pgherd.cluster (id) SELECT $1 WHERE NOT EXISTS (SELECT FROM pgherd.cluster)', [clock.randomHex(4)])
     await client.query('BEGIN')
     try {
-      await registerShards(client, shards)
+      await registerShards(client, shards, onStranger)
       await client.query('COMMIT')
     } catch (error) {
       await client.query('ROLLBACK')
@@ -47,8 +50,12 @@ export async function bootstrap(catalog: ServerAddress, shards: readonly ShardSe
   await prepareDatabase(catalog, primariesOf(servers.filter(({ state }) => state === 'active' || state === 'draining')), 'postgres', credentials)
 }
 
+function refuseStranger(line: string): void {
+  throw new Error(line)
+}
+
 /** All at once, when there are none yet; later only what replicas they have. */
-async function registerShards(client: pg.Client, shards: readonly ShardServers[]): Promise<void> {
+async function registerShards(client: pg.Client, shards: readonly ShardServers[], onStranger: (line: string) => void): Promise<void> {
   await client.query('SELECT FROM pgherd.cluster FOR UPDATE')
   const { rowCount } = await client.query('SELECT FROM pgherd.shard')
   for (const [i, shard] of shards.entries()) {
@@ -56,7 +63,10 @@ async function registerShards(client: pg.Client, shards: readonly ShardServers[]
     if (rowCount === 0) await client.query('INSERT INTO pgherd.shard (id, name) VALUES ($1, $2)', [i + 1, shard.name])
     if (rowCount === 0) await client.query(`INSERT INTO pgherd.server VALUES ($1, $2, $3, 'primary')`, [i + 1, host, port])
     const { rows } = await client.query<{ id: number }>('SELECT shard_id AS id FROM pgherd.server WHERE host = $1 AND port = $2', [host, port])
-    if (rows[0] === undefined) throw new Error(`${host}:${port} is no shard of this cluster, which has been made already: SELECT pgherd.add_shard('${host}', ${port}) through a router adds it`)
+    if (rows[0] === undefined) {
+      onStranger(`${host}:${port} is no shard of this cluster, which has been made already: pgherd shard add ${host}:${port} adds it`)
+      continue
+    }
     for (const replica of shard.replicas) await client.query(`INSERT INTO pgherd.server VALUES ($1, $2, $3, 'replica') ON CONFLICT DO NOTHING`, [rows[0].id, replica.host, replica.port])
   }
 }

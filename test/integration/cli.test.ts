@@ -27,7 +27,7 @@ afterAll(async () => {
 test('help names every command, and a command helps with itself', async () => {
   const [all, none, own] = await Promise.all([pgherd('--help'), pgherd(), pgherd('status', '--help')])
   expect(all).toMatchObject({ code: 0, errors: '' })
-  for (const name of ['dev', 'router', 'init', 'status', 'rebalance', 'move', 'pause', 'resume', 'cancel', 'undo']) expect(all.out).toMatch(new RegExp(`^pgherd ${name} `, 'm'))
+  for (const name of ['dev', 'router', 'init', 'status', 'shard add', 'shard drain', 'shard undrain', 'shard remove', 'rebalance', 'move', 'pause', 'resume', 'cancel', 'undo']) expect(all.out).toMatch(new RegExp(`^pgherd ${name} `, 'm'))
   expect(none.out).toBe(all.out)
   expect(own).toMatchObject({ code: 0, errors: '' })
   expect(own.out).toMatch(/^pgherd status .*--data-dir/)
