@@ -39,7 +39,7 @@ async function connect(port: number, level = 'shard'): Promise<pg.Client> {
   return client
 }
 
-/** Milliseconds that one takes, while so many clients do nothing else. */
+/** Milliseconds that one takes at the median, while so many clients do nothing else. */
 async function latency(clients: readonly pg.Client[], work: Work): Promise<number> {
   const until = performance.now() + Number(values.seconds) * 1000
   const times: number[] = []
@@ -51,7 +51,7 @@ async function latency(clients: readonly pg.Client[], work: Work): Promise<numbe
       }
     }),
   )
-  return times.reduce((total, time) => total + time, 0) / times.length
+  return median(times)
 }
 
 async function whileWriting(port: number, writers: number, work: () => Promise<void>): Promise<void> {

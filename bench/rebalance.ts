@@ -1,13 +1,15 @@
 /**
  * What going from n to n+1 shards moves beside what it has to, and how even the shards are after it: pure planning, no server.
  *
- *   npm run bench:rebalance
+ *   npm run bench:rebalance -- [--buckets 256]
  */
+import { parseArgs } from 'node:util'
 import { planRebalance } from '../src/catalog/plan-rebalance.ts'
 import { proposeOwners } from '../src/catalog/ring.ts'
 
 const groups = 20
-const buckets = 256
+const { values } = parseArgs({ options: { buckets: { type: 'string', default: '256' } } })
+const buckets = Number(values.buckets)
 
 /** Bytes that differ as those of real keys do: a few buckets have some times the usual. The same at every run. */
 function bytesOf(group: number): number[] {
