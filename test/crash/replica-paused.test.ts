@@ -1,6 +1,6 @@
 /**
  * Replicas that stop for a while, or stop replaying, under readers of two routers: no read is older than the bound, a session sees what it has
- * written, no client gets an error (but for a transaction in the middle of what a stopped replica would send), and the replicas are read from again afterwards.
+ * written, no client gets an error (but for a transaction in the middle of what a stopped replica would send, or acknowledge), and the replicas are read from again afterwards.
  *
  * The pause is as long as it takes to see that; PAUSE_SECONDS=60 makes it a minute.
  */
@@ -93,7 +93,7 @@ describe('replicas that are paused', () => {
 
   test.each(pauses)('%s', async (_name, pause, resume, mayBreak) => {
     const ports = [cluster.port, second.port]
-    const beat = new Beat(await connect(cluster.port))
+    const beat = new Beat(await connect(cluster.port), mayBreak)
     await beat.open()
     const watchers = await Promise.all(ports.map((port) => connect(port, `-c pgherd.read_from=replica -c pgherd.replica_lag_max=${boundMs}ms`)))
     await until('replicas are read from', async () => (await Promise.all(watchers.map((watcher) => readFrom(watcher, 'replicas')))).every(Boolean))
@@ -103,7 +103,7 @@ describe('replicas that are paused', () => {
       if (name.endsWith('in one block')) await client.query('BEGIN READ ONLY')
       return client
     }
-    const readers = reads.flatMap(([name, read]) => ports.map((port) => beat.read(name, () => openReader(port, name), boundMs, read, mayBreak)))
+    const readers = reads.flatMap(([name, read]) => ports.map((port) => beat.read(name, () => openReader(port, name), boundMs, read)))
     const patient = (port: number) => connect(port, '-c pgherd.read_from=replica -c pgherd.replica_lag_max=60s')
     const [own, teller, listener] = [await patient(cluster.port), await patient(cluster.port), await patient(second.port)]
     await own.query('CREATE TABLE own (id int PRIMARY KEY, n int); INSERT INTO own SELECT i, 0 FROM generate_series(1, 8) i')

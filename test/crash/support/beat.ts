@@ -15,11 +15,18 @@ export class Beat {
   private readonly running: Promise<void>[] = []
   private stopping = false
   readonly findings: string[] = []
-  /** Names of readers that have had to begin again. */
+  /** Names of those that have had to begin again. */
   readonly broken: string[] = []
 
-  constructor(writer: pg.Client) {
+  private readonly mayBreak: boolean
+
+  /**
+   * With `mayBreak` replicas may stop in the middle of a transaction: its client may be told so (08006, 40001) and begins again. So does a writer whose
+   * commit waits for a stopped replica for so long that it is given up.
+   */
+  constructor(writer: pg.Client, mayBreak: boolean) {
     this.writer = writer
+    this.mayBreak = mayBreak
   }
 
   async open(): Promise<void> {
@@ -37,11 +44,8 @@ export class Beat {
     )
   }
 
-  /**
-   * Reads until the beat is stopped. `open` gives a client; where a replica may stop in the middle of a transaction, its client may be told so (08006,
-   * 40001) and begins again. Gives the number of reads that have begun later than a moment, and are done.
-   */
-  read(name: string, open: () => Promise<pg.Client>, ageMsMax: number, read: BeatRead, mayBreak: boolean): { doneSince(moment: number): number } {
+  /** Reads until the beat is stopped; `open` gives a client. Gives the number of reads that have begun later than a moment, and are done. */
+  read(name: string, open: () => Promise<pg.Client>, ageMsMax: number, read: BeatRead): { doneSince(moment: number): number } {
     const beganAt: number[] = []
     let client: pg.Client | undefined
     this.running.push(
@@ -49,13 +53,11 @@ export class Beat {
         client ??= await open()
         const began = performance.now()
         const floor = this.acknowledged.findLast(({ at }) => at < began - ageMsMax)?.n ?? 0
-        const found = await read(client).catch((error: Error & { code?: string }) => {
-          if (!mayBreak || !/^(08006|40001)$/.test(error.code ?? '')) throw error
-          this.broken.push(name)
-          return undefined
-        })
-        if (found === undefined) client = undefined
-        const old = found?.find(({ n }) => n < floor)
+        const reader = client
+        client = undefined // another, if this throws
+        const found = await read(reader)
+        client = reader
+        const old = found.find(({ n }) => n < floor)
         if (old !== undefined) this.findings.push(`${name}: ${old.n}, and ${floor} was acknowledged ${ageMsMax} ms before`)
         beganAt.push(began)
       }),
@@ -84,8 +86,11 @@ export class Beat {
         await work()
       } catch (error) {
         const { code, message } = error as Error & { code?: string }
-        this.findings.push(`${name}: ${code} ${message}`)
-        return
+        if (!this.mayBreak || !/^(08006|40001)$/.test(code ?? '')) {
+          this.findings.push(`${name}: ${code} ${message}`)
+          return
+        }
+        this.broken.push(name)
       }
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
