@@ -1,4 +1,5 @@
 /** Makes a primary wait for the replicas that it should wait for, step by step as synchronous.ts plans; and has the record tell the truth all the time. */
+import type pg from 'pg'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Lease } from '../coordination/locks.ts'
@@ -33,8 +34,7 @@ export async function applySynchronous(shard: GuardedShard, plan: SynchronousPla
   const gone = [...waitedFor, ...shard.inSync.map(({ name }) => name)].filter((name) => !plan.replicas.includes(name))
   const position = await actOnServer(shard.primary, lease, parts, async (client) => {
     await setOnServer(client, shard.primary, 'synchronous_standby_names', standbyNames(plan.replicas), parts)
-    // The process that sends to a replica acknowledges by the setting as it last read it; the next one reads it anew.
-    await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name = ANY ($1)', [gone])
+    await endSenders(client, gone, lease, parts)
     // That commits have to wait at all is the checkpointer's to tell them. It reads settings before it begins a checkpoint.
     if (plan.isNew) await client.query('CHECKPOINT')
     return (await askPrimary(client))?.position
@@ -42,6 +42,16 @@ export async function applySynchronous(shard: GuardedShard, plan: SynchronousPla
   if (position === undefined || !(await haveAll(shard, plan.replicas, position, parts))) return
   await record(plan.replicas)
   log.info(`${shard.name}: commits wait for ${plan.replicas.join(' or ')}`)
+}
+
+/** The process that sends to a replica acknowledges by the setting as it last read it; the next one reads it anew. Returns once those that there were are gone. */
+async function endSenders(client: pg.Client, names: readonly string[], lease: Lease, { clock }: KeepParts): Promise<void> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pid FROM pg_stat_replication WHERE application_name = ANY ($1)', [names])
+  const pids = rows.map(({ pid }) => pid)
+  while ((await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE pid = ANY ($1)', [pids])).rowCount !== 0) {
+    lease.lost.throwIfAborted()
+    await clock.sleep(limits.finishRetryMsMin)
+  }
 }
 
 /** One of them has all that was written before they were waited for; of what is written since, one has what is acknowledged. */

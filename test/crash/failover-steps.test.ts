@@ -116,4 +116,26 @@ describe('a failover', () => {
     await old.halt('SIGKILL')
     expect(await writing).toBe('ended')
   })
+
+  test('is by the replica that is left, when the other was lost before', async () => {
+    startGuard()
+    await until('both replicas are in sync', async () => (await inSync()).length === 2)
+    const old = shard.primary
+    const [lost, left] = shard.replicas as [PostgresServer, PostgresServer]
+    const writer = new Writer(old.port)
+    writer.start()
+    await until('commits are acknowledged', () => writer.acknowledged.length > 50)
+    await lost.halt('SIGKILL')
+    await until('one replica is in sync', async () => String(await inSync()) === left.followedSlot)
+    const before = writer.acknowledged.length
+    await until('commits are acknowledged without the other', () => writer.acknowledged.length > before + 50)
+    old.kill('SIGKILL')
+    await writer.stop()
+    await until('it is the new primary', async () => (await primaryOnRecord()) === left.port)
+    const there = new Set((await ask<{ id: number }>(left.port, 'SELECT id FROM written')).map(({ id }) => id))
+    expect(writer.acknowledged.filter((id) => !there.has(id))).toEqual([])
+    // The one that was lost follows the new primary when it is back.
+    await lost.start()
+    await until('it is in sync', async () => String(await inSync()) === lost.followedSlot)
+  })
 })
