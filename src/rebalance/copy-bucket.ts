@@ -83,7 +83,7 @@ export async function subscribe(job: MoveJob): Promise<void> {
 }
 
 export interface CopyState {
-  /** The subscription is there and goes on. */
+  /** The subscription is there and goes on, and has found every row that it was to change. */
   readonly isAlive: boolean
   /** Every table has been copied and follows. */
   readonly isCopied: boolean
@@ -91,14 +91,16 @@ export interface CopyState {
 
 export async function copyState(job: MoveJob): Promise<CopyState> {
   const target = await job.sessions.on(job.target)
-  const { rows } = await target.query<{ enabled: boolean; left: string }>(
-    `SELECT s.subenabled AS enabled, (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r')::text AS left
+  // PostgreSQL applies a change whose row is not as on the source by leaving it out; from 18 on it counts them.
+  const { rows } = await target.query<{ enabled: boolean; left: string; omitted: string }>(
+    `SELECT s.subenabled AS enabled, (SELECT coalesce(sum(c.value::int8), 0) FROM pg_stat_subscription_stats t, jsonb_each_text(to_jsonb(t)) c
+         WHERE t.subid = s.oid AND c.key ~ '^confl_.*(_missing|_exists|_conflicts)$')::text AS omitted, (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r')::text AS left
      FROM pg_subscription s WHERE s.subname = ${quoteLiteral(job.name)} AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
   )
   const source = await job.sessions.on(job.source)
   const { rowCount } = await source.query(`SELECT FROM pg_replication_slots WHERE slot_name = ${quoteLiteral(job.name)}`)
   const [row] = rows
-  return { isAlive: row?.enabled === true && rowCount === 1, isCopied: row?.left === '0' }
+  return { isAlive: row?.enabled === true && row.omitted === '0' && rowCount === 1, isCopied: row?.left === '0' }
 }
 
 /** The source's log that the target has still to apply; undefined while that is not known. */
