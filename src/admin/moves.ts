@@ -25,8 +25,8 @@ export async function moveBucket(context: AdminContext, database: string, group:
 export async function moveTable(context: AdminContext, database: string, table: number, target: number): Promise<number> {
   const { catalog, credentials } = context
   const { shards } = await readCluster(catalog, credentials)
+  const bytes = await withAdmin(catalog, database, credentials, (client) => measureTable(context, client, shards, table))
   return withActiveShards(context, database, [target], undefined, async (client) => {
-    const bytes = await measureTable(context, client, shards, table)
     const [id = 0] = await requestTableMoves(client, [{ table, target }])
     await client.query('UPDATE pgherd.move SET bytes_total = $2 WHERE id = $1', [id, bytes])
     return id

@@ -1,7 +1,7 @@
 import { command } from '../command.ts'
+import { moveOf } from '../move-of.ts'
 import { reachOptions, reachSynopsis, withRouter } from '../reach-router.ts'
 import { waitForMoves } from '../wait-for-moves.ts'
-import { moveOf } from './wishes.ts'
 
 export const undo = command({
   name: 'undo',
