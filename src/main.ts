@@ -13,7 +13,7 @@ const terminal: Terminal = {
     return stdout.isTTY
   },
   get columns() {
-    return stdout.columns
+    return stdout.columns > 0 ? stdout.columns : 80 // some terminals do not say
   },
   print: (line) => void stdout.write(`${line}\n`),
   write: (text) => void stdout.write(text),
