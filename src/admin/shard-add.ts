@@ -7,7 +7,7 @@
  * all that was made is taken away again (shard-leave.ts).
  */
 import type pg from 'pg'
-import { SqlError } from '../base/errors.ts'
+import { refuse, SqlError } from '../base/errors.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { Lease } from '../coordination/locks.ts'
 import { withServer } from './server-session.ts'
@@ -39,6 +39,19 @@ export function addShard(servers: readonly [HostPort, ...HostPort[]], parts: Sha
     parts.log.info(`${shard.name} has joined: ${primary.host}:${primary.port}`)
     return shard
   })
+}
+
+/** Starts a server with its replicas and lets it join. Throws 0A000 where this router has no servers of its own. */
+export async function addNewShard(parts: ShardParts): Promise<ShardRow> {
+  if (parts.newServers === undefined) throw refuse('this router cannot start servers', 'Name one that runs and is empty: SELECT pgherd.add_shard(host, port).')
+  const { servers, discard } = await parts.newServers()
+  try {
+    return await addShard(servers, parts)
+  } catch (error) {
+    const shard = await shardAt(servers[0], parts)
+    if (shard === undefined) await discard()
+    throw error
+  }
 }
 
 async function join(shard: ShardRow, address: ServerAddress, server: pg.Client, lease: Lease, parts: ShardParts): Promise<void> {

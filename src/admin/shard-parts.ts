@@ -11,6 +11,14 @@ import type { CommitContext } from '../transaction/commit.ts'
 import type { CommitGate } from '../transaction/commit-gate.ts'
 import type { Lanes } from '../transaction/lanes.ts'
 import type { Transaction } from '../transaction/transaction.ts'
+import type { HostPort } from './shard-record.ts'
+
+/** They run and are empty; the first is the primary. */
+export interface NewServers {
+  readonly servers: readonly [HostPort, ...HostPort[]]
+  /** They did not become a shard. */
+  discard(): Promise<void>
+}
 
 /** What changes of shards need of a router. */
 export interface ShardParts {
@@ -29,6 +37,8 @@ export interface ShardParts {
   readonly commit: CommitContext
   /** Those that are looked at for deadlocks. */
   readonly transactions: Set<Transaction>
+  /** Where the router's own machine has the servers: starts those of one more shard. */
+  readonly newServers?: (() => Promise<NewServers>) | undefined
   readonly clock: Clock
   readonly log: Logger
   /** Is told of each step before it is done; the work waits for it. */

@@ -1,4 +1,5 @@
 /** `pgherd dev`: a whole cluster on this machine, until Ctrl-C. */
+import type { NewServers } from '../admin/shard-parts.ts'
 import type { Clock } from '../base/clock.ts'
 import { bootstrap, catalogAddress } from '../coordination/bootstrap.ts'
 import { EmbeddedCluster } from '../embedded/embedded-cluster.ts'
@@ -28,6 +29,13 @@ export interface RunningCluster {
   stop(): Promise<void>
 }
 
+/** For `pgherd shard add` without a server's name. */
+async function newServers(cluster: EmbeddedCluster, replicas: number): Promise<NewServers> {
+  const shard = await cluster.addShard(replicas)
+  const at = ({ port }: { port: number }) => ({ host: '127.0.0.1', port })
+  return { servers: [at(shard.primary), ...shard.replicas.map(at)], discard: () => cluster.discardShard(shard) }
+}
+
 const credentials = { user: 'postgres' }
 
 export async function startDev(options: DevOptions): Promise<RunningCluster> {
@@ -48,7 +56,7 @@ export async function startDev(options: DevOptions): Promise<RunningCluster> {
     goOn()
     await bootstrap(catalog, shards, credentials, clock, (line) => log.info(line))
     goOn()
-    const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host, port: options.port, clock, log })
+    const router = await Router.start({ catalog, credentials, redis: cluster.redis?.url, host, port: options.port, newServers: () => newServers(cluster, options.replicas), clock, log })
     const stop = async () => {
       removeRouterFile(dataDir)
       await keep?.stop()

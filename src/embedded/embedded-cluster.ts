@@ -31,17 +31,28 @@ export interface EmbeddedOptions {
 
 interface Layout {
   readonly catalogPort: number
-  readonly shards: readonly { readonly port: number; readonly replicaPorts: readonly number[] }[]
+  readonly shards: readonly ShardPlace[]
 }
+
+interface ShardPlace {
+  readonly port: number
+  readonly replicaPorts: readonly number[]
+}
+
+type MakeServer = (name: string, port: number) => PostgresServer
 
 export class EmbeddedCluster {
   readonly catalog: PostgresServer
-  readonly shards: readonly EmbeddedShard[]
+  shards: readonly EmbeddedShard[]
   redis: RedisServer | undefined
+  private readonly root: string
+  private readonly makeServer: MakeServer
 
-  private constructor(catalog: PostgresServer, shards: readonly EmbeddedShard[]) {
+  private constructor(catalog: PostgresServer, shards: readonly EmbeddedShard[], root: string, makeServer: MakeServer) {
     this.catalog = catalog
     this.shards = shards
+    this.root = root
+    this.makeServer = makeServer
   }
 
   static async start(options: EmbeddedOptions): Promise<EmbeddedCluster> {
@@ -55,7 +66,9 @@ export class EmbeddedCluster {
     const server = (name: string, port: number) => new PostgresServer(binaries, user, path.join(root, name), port)
     const cluster = new EmbeddedCluster(
       server('catalog', layout.catalogPort),
-      layout.shards.map((shard, i) => new EmbeddedShard([server(`shard${i + 1}`, shard.port), ...shard.replicaPorts.map((port, j) => server(`shard${i + 1}-replica${j + 1}`, port))])),
+      layout.shards.map((shard, i) => shardOf(shard, i, server)),
+      root,
+      server,
     )
     if (!user.canRead(root)) throw new Error(`PostgreSQL's user cannot reach ${root}: name another folder with --data-dir`)
     try {
@@ -73,6 +86,33 @@ export class EmbeddedCluster {
   async stop(): Promise<void> {
     await Promise.all(this.shards.flatMap((shard) => shard.replicas.map((replica) => replica.stop())))
     await Promise.all([this.catalog.stop(), ...this.shards.map((shard) => shard.primary.stop()), this.redis?.stop()])
+  }
+
+  /** Servers of one more shard, which run and are empty. The next start finds them again. */
+  async addShard(replicas: number): Promise<EmbeddedShard> {
+    const place = await choosePorts(replicas)
+    const layout = await readLayout(this.root)
+    const shard = shardOf(place, layout.shards.length, this.makeServer)
+    writeLayout(this.root, { ...layout, shards: [...layout.shards, place] })
+    try {
+      await create(shard)
+      await shard.start()
+    } catch (error) {
+      await this.discardShard(shard)
+      throw error
+    }
+    this.shards = [...this.shards, shard]
+    return shard
+  }
+
+  /** Of the shard that was added last: nothing stays. */
+  async discardShard(shard: EmbeddedShard): Promise<void> {
+    this.shards = this.shards.filter((one) => one !== shard)
+    for (const server of [...shard.replicas, shard.primary]) await server.stop()
+    const layout = await readLayout(this.root)
+    const ports = new Set(shard.servers.map(({ port }) => port))
+    writeLayout(this.root, { ...layout, shards: layout.shards.filter(({ port }) => !ports.has(port)) })
+    for (const { dataDir } of shard.servers) fs.rmSync(dataDir, { recursive: true, force: true })
   }
 
   private async startAll(progress: (line: string) => void): Promise<void> {
@@ -140,17 +180,32 @@ function claimFolder(root: string): void {
 }
 
 async function readOrMakeLayout(root: string, options: EmbeddedOptions): Promise<Layout> {
-  const file = path.join(root, 'cluster.json')
-  if (fs.existsSync(file)) return JSON.parse(fs.readFileSync(file, 'utf8')) as Layout
+  if (fs.existsSync(layoutFile(root))) return readLayout(root)
   const shards = []
   const catalogPort = await freePort()
-  for (let i = 0; i < options.shards; i++) {
-    const replicaPorts = []
-    for (let j = 0; j < options.replicas; j++) replicaPorts.push(await freePort())
-    shards.push({ port: await freePort(), replicaPorts })
-  }
+  for (let i = 0; i < options.shards; i++) shards.push(await choosePorts(options.replicas))
   const layout = { catalogPort, shards }
-  fs.writeFileSync(`${file}.new`, `${JSON.stringify(layout, undefined, 2)}\n`)
-  fs.renameSync(`${file}.new`, file)
+  writeLayout(root, layout)
   return layout
 }
+
+const layoutFile = (root: string) => path.join(root, 'cluster.json')
+
+async function readLayout(root: string): Promise<Layout> {
+  return JSON.parse(await fs.promises.readFile(layoutFile(root), 'utf8')) as Layout
+}
+
+function writeLayout(root: string, layout: Layout): void {
+  const file = layoutFile(root)
+  fs.writeFileSync(`${file}.new`, `${JSON.stringify(layout, undefined, 2)}\n`)
+  fs.renameSync(`${file}.new`, file)
+}
+
+async function choosePorts(replicas: number): Promise<ShardPlace> {
+  const replicaPorts = []
+  for (let j = 0; j < replicas; j++) replicaPorts.push(await freePort())
+  return { port: await freePort(), replicaPorts }
+}
+
+const shardOf = ({ port, replicaPorts }: ShardPlace, index: number, server: MakeServer) =>
+  new EmbeddedShard([server(`shard${index + 1}`, port), ...replicaPorts.map((one, j) => server(`shard${index + 1}-replica${j + 1}`, one))])

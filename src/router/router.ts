@@ -1,5 +1,6 @@
 /** A router: everything that serves clients, built from the address of a catalog. */
 import os from 'node:os'
+import type { NewServers } from '../admin/shard-parts.ts'
 import type { Clock } from '../base/clock.ts'
 import { singleCopyStatements } from '../executor/schema/single-copy.ts'
 import { Garbage } from '../base/garbage.ts'
@@ -56,6 +57,8 @@ export interface RouterOptions {
   readonly port: number
   /** redis://[USER:PASSWORD@]HOST:PORT, where the locks are that routers share. Without, they are this router's own. */
   readonly redis?: string | undefined
+  /** Starts the servers of one more shard, where the router is beside them. */
+  readonly newServers?: (() => Promise<NewServers>) | undefined
   readonly clock: Clock
   readonly log: Logger
   /** Is told of each step of a move before it is done. */
@@ -127,7 +130,7 @@ export class Router {
     let port = options.port
     const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, get holder() { return `${os.hostname()}:${port}` }, leaseMs: limits.leaseMs, clock, log })
     const shared = { clock, log, store, pool, lanes: new Lanes(pool, clock, log), names: new ShellNames(pool, catalog), sequences: new SequenceValues(pool, catalog), commit, transactions: new Set<Transaction>(), credentials, catalog, gate }
-    const services: Services = { ...shared, garbage: new Garbage(clock), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), clients: new Map(), databases, fences, replicas, clusterSettings, admin: { catalog, credentials, locks, clock, log }, shards: { ...shared, login, list, locks } }
+    const services: Services = { ...shared, garbage: new Garbage(clock), parsed: new ParseCache(), known: new KnownStatements(), templates: new TemplateStore(), clients: new Map(), databases, fences, replicas, clusterSettings, admin: { catalog, credentials, locks, clock, log }, shards: { ...shared, login, list, locks, newServers: options.newServers } }
     const server = new RouterServer(services)
     port = await server.listen(options.host, options.port).catch(async (error: unknown) => {
       await locks.close()

@@ -62,10 +62,23 @@ describe('commands for shards', () => {
     expect(await ask('SELECT id, state FROM pgherd.shards ORDER BY id')).toEqual([{ id: 1, state: 'active' }, { id: 3, state: 'active' }])
   }, 180_000)
 
+  test('a new server joins, and what cannot join is not left running', async () => {
+    await ask(`CREATE AGGREGATE sum_of (int) (SFUNC = int4pl, STYPE = int)`)
+    await expect(run('shard', 'add')).rejects.toThrow('sum_of')
+    expect(running.cluster.shards).toHaveLength(2)
+    expect(fs.existsSync(path.join(dataDir, 'shard3'))).toBe(false)
+    await ask('DROP AGGREGATE sum_of (int)')
+    const said = await run('shard', 'add')
+    expect(running.cluster.shards).toHaveLength(3)
+    await run('rebalance', '--yes')
+    expect(await ask('SELECT count(DISTINCT shard)::int AS n FROM pgherd.buckets')).toEqual([{ n: 3 }])
+    expect(said).toContain('has joined')
+  }, 120_000)
+
   test('and the cluster starts again as it is', async () => {
     await running.stop()
     running = await start()
     expect(await ask('SELECT count(*)::int AS n FROM people')).toEqual([{ n: 300 }])
-    expect(await ask('SELECT id FROM pgherd.shards ORDER BY id')).toEqual([{ id: 1 }, { id: 3 }])
+    expect(await ask('SELECT id FROM pgherd.shards ORDER BY id')).toEqual([{ id: 1 }, { id: 3 }, { id: 5 }])
   }, 120_000)
 })

@@ -1,5 +1,5 @@
 /** pgherd.add_shard() and what else operators ask of shards that come and go, and Citus's names for it. */
-import { addShard } from '../../admin/shard-add.ts'
+import { addNewShard, addShard } from '../../admin/shard-add.ts'
 import { drainShard, undrainShard } from '../../admin/shard-drain.ts'
 import type { ShardParts } from '../../admin/shard-parts.ts'
 import type { HostPort } from '../../admin/shard-record.ts'
@@ -26,6 +26,7 @@ export const shardCalls: OperatorCalls = {
     gives: 'value',
     acts: true,
     run: async (values, { services }) => {
+      if (values.get('host') === undefined && values.get('port') === undefined) return text((await addNewShard(services.shards)).name)
       const replicas = (values.get('replicas') ?? '').split(',').map((one) => one.trim()).filter((one) => one !== '').map(hostPort)
       return text((await addShard([serverOf(values, 'host', 'port'), ...replicas], services.shards)).name)
     },
