@@ -27,7 +27,8 @@ export class MovesDisplay {
     const running = moves.filter((move) => !isOver(move) && move.stage !== 'waiting')
     const over = moves.filter(isOver).length
     const summary = `${over} of ${count(moves.length, 'move')}${leftMs === undefined ? '' : `, about ${timeText(leftMs)} left`}`
-    const lines = [...running.map((move) => `${bar(shareDone(move))} ${nameOf(move)}  ${stateOf(move)}`), `${bar(over / moves.length)} ${summary}`]
+    const lines = [...running.map((move) => `${bar(shareDone(move))} ${stateOf(move)}  ${nameOf(move)}`), `${bar(over / moves.length)} ${summary}`]
+    // What does not fit is the end of the names, and never the numbers.
     for (const line of lines) this.terminal.write(`${line.slice(0, Math.max(20, this.terminal.columns - 1))}\n`)
     this.drawn = lines.length
   }

@@ -55,7 +55,7 @@ test('on a terminal there is a bar for each move that goes on, drawn over the la
   const { show } = display(true)
   const waiting = move({ id: 2, bucket: 8 })
   expect(show([copying, waiting], 9000)).toBe(
-    ['[#########-----------]  45% move 1: bucket 7 of t, shard 1 -> 3  copying, 2.0 MB of 4.0 MB, 1.0 MB/s, 2 s left', '[--------------------]   0% 0 of 2 moves, about 9 s left', ''].join('\n'),
+    ['[#########-----------]  45% copying, 2.0 MB of 4.0 MB, 1.0 MB/s, 2 s left  move 1: bucket 7 of t, shard 1 -> 3', '[--------------------]   0% 0 of 2 moves, about 9 s left', ''].join('\n'),
   )
   const next = show([done, waiting], 4000)
   expect(next).toBe(
