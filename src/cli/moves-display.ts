@@ -43,11 +43,11 @@ export class MovesDisplay {
     const { isTerminal } = this.terminal
     const last = this.told.get(move.id)
     const isNew = last?.stage !== move.stage
-    const isDue = last !== undefined && this.clock.now() - last.at >= limits.moveLineEveryMs && move.stage !== 'waiting' && !isOver(move)
+    const isDue = last !== undefined && this.clock.ticks() - last.at >= limits.moveLineEveryMs && move.stage !== 'waiting' && !isOver(move)
     if (!isNew && (isTerminal || !isDue)) return
     if (isOver(move)) this.terminal.print(`${nameOf(move)}: ${outcomeOf(move)}`)
     else if (!isTerminal && move.stage !== 'waiting') this.terminal.print(`${nameOf(move)}: ${stateOf(move)}`)
-    this.told.set(move.id, { stage: move.stage, at: this.clock.now() })
+    this.told.set(move.id, { stage: move.stage, at: this.clock.ticks() })
   }
 }
 

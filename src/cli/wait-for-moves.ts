@@ -16,16 +16,16 @@ export async function waitForMoves(ids: readonly number[], wanted: 'done' | 'und
   const interrupted = new AbortController()
   onInterrupt(() => interrupted.abort())
   if (!terminal.isTerminal) terminal.print(`waiting for ${count(ids.length, 'move')}; they go on without this command as well`)
-  let answeredAt = clock.now()
+  let answeredAt = clock.ticks()
   let moves: WatchedMove[] = []
   while (!interrupted.signal.aborted) {
     try {
       moves = await readMoves(ids, values)
-      answeredAt = clock.now()
+      answeredAt = clock.ticks()
       display.show(moves, leftMs(moves))
       if (moves.every(isOver)) return summarise(moves, wanted, context)
     } catch (error) {
-      if (!(error instanceof NoRouter) || clock.now() - answeredAt > limits.routerAwayMsMax) throw error
+      if (!(error instanceof NoRouter) || clock.ticks() - answeredAt > limits.routerAwayMsMax) throw error
     }
     await clock.sleep(limits.movePollMs)
   }

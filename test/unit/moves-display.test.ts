@@ -11,7 +11,7 @@ function display(isTerminal: boolean) {
   let written = ''
   let now = 0
   const terminal: Terminal = { isTerminal, columns: 120, print: (line) => (written += `${line}\n`), write: (text) => (written += text), ask: () => Promise.resolve(undefined) }
-  const shown = new MovesDisplay(terminal, { ...realClock, now: () => now })
+  const shown = new MovesDisplay(terminal, { ...realClock, ticks: () => now })
   return {
     /** What is written by this. */
     show(moves: readonly WatchedMove[], leftMs?: number) {

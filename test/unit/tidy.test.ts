@@ -57,6 +57,12 @@ describe('tidy', () => {
     expect(offenders(pattern, ['src/base/clock.ts', 'src/embedded/', 'src/shard/connection.ts'])).toEqual([])
   })
 
+  test('the wall clock is for what people see, and for what routers compare: measure with clock.ticks() instead', () => {
+    const seen = ['src/executor/transaction-time.ts', 'src/router/session.ts', 'src/router/extended-protocol.ts']
+    const compared = ['src/transaction/transaction.ts', 'src/transaction/commit.ts', 'src/transaction/transaction-status.ts', 'src/transaction/suspect.ts']
+    expect(offenders(/\bclock\.now\(\)/, [...seen, ...compared])).toEqual([])
+  })
+
   test('nothing is exported as default: export it by its name instead', () => {
     expect(offenders(/^\s*export\s+default\b|\bas\s+default\b/m, [])).toEqual([])
   })
