@@ -78,6 +78,10 @@ describe('the outcome of a transaction', () => {
     expect(await statusOf(failed)).toBe('aborted')
     expect(await statusOf(realClock.now().toString(16).padStart(12, '0') + '0'.repeat(18))).toBe('aborted')
     expect(await statusOf('0'.repeat(30))).toBeNull() // long ago
+    const ago = (ms: number) => (realClock.now() - ms).toString(16).padStart(12, '0') + 'f'.repeat(18)
+    expect(await statusOf(ago(0.4 * limits.askedDecisionKeepMs))).toBe('aborted')
+    // Its decision may be forgotten by now, if the clock of the server that made it is ahead by some hours.
+    expect(await statusOf(ago(0.6 * limits.askedDecisionKeepMs))).toBeNull()
     await expect(statusOf('12')).rejects.toMatchObject({ code: '22023' })
     await expect(one.query('SELECT pgherd.transaction_id()')).rejects.toMatchObject({ code: '25P01' })
     for (const misuse of ['pgherd.transaction_status(id::text) FROM account', 'pgherd.transaction_id(), 1', `1 WHERE pgherd.transaction_status('12') IS NULL`, `coalesce(pgherd.transaction_id(), '')`]) {

@@ -39,12 +39,13 @@ export function drawFaults(random: Random): Fault[] {
   some(30, 2, () => ({ kind: 'router pause', atMs: atMs(), which: which(), ms: longTime() }))
   some(15, 2, () => ({ kind: 'server pause', atMs: atMs(), which: which(), ms: time() }))
   some(20, 2, () => ({ kind: 'unreachable', atMs: atMs(), which: which(), server: which(), ms: time() }))
-  some(15, 2, () => ({ kind: 'clock jump', atMs: atMs() * random.pick([1, 20]), which: which(), byMs: random.pick([-1, 1]) * random.below(random.pick([1_000, 10_000])) }))
+  // All jumps together are less than half of the time for which asked decisions are kept.
+  some(15, 2, () => ({ kind: 'clock jump', atMs: atMs() * random.pick([1, 20]), which: which(), byMs: random.pick([-1, 1]) * random.below(random.pick([1_000, 4_000])) }))
   some(20, 2, () => ({ kind: 'redis restart', atMs: atMs() * random.pick([1, 20]), which: which(), downMs: random.pick([0, 1_000, 5_000]) }))
   some(10, 2, () => ({ kind: 'redis failover', atMs: atMs() * random.pick([1, 20]), lagMs: random.below(4_000) }))
   some(3, 1, () => {
     const ms = time()
-    return { kind: 'clock put back asleep', atMs: atMs(), which: which(), ms, byMs: Math.round(ms * (0.8 + random.below(40) / 100)) }
+    return { kind: 'clock put back asleep', atMs: atMs(), which: which(), ms, byMs: Math.round(ms * (0.7 + random.below(40) / 100)) }
   })
   some(10, 1, () => {
     const of = random.chance(30) ? 'COMMIT deciding' : random.pick(messages)
