@@ -6,6 +6,8 @@ export interface ServerAddress {
   readonly port: number
   /** A replica of the shard whose id it has. */
   readonly isReplica?: true
+  /** Of the catalog: other servers that may be its primary. */
+  readonly others?: readonly { readonly host: string; readonly port: number }[]
 }
 
 export const catalogId = 0
@@ -25,6 +27,8 @@ export interface ServerIdentity {
   readonly timeline: number
   /** It was fenced off while it was on this timeline; 0 when it was not. */
   readonly fencedTimeline: number
+  /** The latest that the catalog was seen on by who has written it down here; 0 when nobody has. */
+  readonly catalogTimeline: number
   /** When its postmaster began. */
   readonly startedAt: string
 }

@@ -2,13 +2,20 @@ import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { ShardServers } from '../coordination/bootstrap.ts'
 import { catalogAddress } from '../coordination/bootstrap.ts'
 
-/** postgres://user:password@host:port, the way in for the router itself. */
+/** postgres://user:password@host:port[,host:port...], the way in for the router itself. */
 export function parseCatalogUrl(text: string): { catalog: ServerAddress; credentials: Credentials } {
-  const url = new URL(text)
-  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') throw new Error('--catalog must be a postgres:// URL')
+  const [, start, first, more = '', rest] = /^(postgres(?:ql)?:\/\/(?:[^@/]*@)?)([^,/]*)((?:,[^,/]+)*)(.*)$/.exec(text) ?? []
+  if (start === undefined) throw new Error('--catalog must be a postgres:// URL')
+  const url = new URL(`${start}${first}${rest}`)
+  const others = more.split(',').slice(1).map(parsePlace)
   const user = decodeURIComponent(url.username) || 'postgres'
   const password = url.password === '' ? undefined : decodeURIComponent(url.password)
-  return { catalog: catalogAddress(url.hostname, Number(url.port || 5432)), credentials: { user, password } }
+  return { catalog: catalogAddress(url.hostname, Number(url.port || 5432), others), credentials: { user, password } }
+}
+
+function parsePlace(text: string): { host: string; port: number } {
+  const { hostname, port } = new URL(`postgres://${text}`)
+  return { host: hostname, port: Number(port || 5432) }
 }
 
 /** As ioredis reads it: redis://user:password@host:port/database, rediss:// with TLS. */
@@ -19,10 +26,7 @@ export function checkRedisUrl(text: string): string {
 
 /** A shard's servers, its primary first: host:port[,host:port...] */
 export function parseShard(text: string, index: number): ShardServers {
-  const [primary, ...replicas] = text.split(',').map((part) => {
-    const { hostname, port } = new URL(`postgres://${part}`)
-    return { host: hostname, port: Number(port || 5432) }
-  })
+  const [primary, ...replicas] = text.split(',').map(parsePlace)
   if (primary === undefined) throw new Error('--shard wants HOST:PORT')
   return { name: `shard${index + 1}`, primary, replicas }
 }

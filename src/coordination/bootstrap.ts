@@ -20,8 +20,9 @@ export interface ShardServers {
   readonly replicas: readonly { readonly host: string; readonly port: number }[]
 }
 
-export function catalogAddress(host: string, port: number): ServerAddress {
-  return { id: catalogId, name: 'catalog', host, port }
+/** `others` are servers that may become its primary. */
+export function catalogAddress(host: string, port: number, others: readonly { readonly host: string; readonly port: number }[] = []): ServerAddress {
+  return { id: catalogId, name: 'catalog', host, port, ...(others.length === 0 ? {} : { others }) }
 }
 
 /**

@@ -7,6 +7,7 @@
 import type pg from 'pg'
 import { SqlError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import type { Builtins, ShardServer, Snapshot } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -18,6 +19,8 @@ import { prepareDatabase } from './prepare-database.ts'
 import type { ServerList } from './server-list.ts'
 
 export const clusterDatabase = 'pgherd'
+
+const undefinedDatabase = '3D000'
 
 const asText = { getTypeParser: () => (value: string) => value } as unknown as pg.CustomTypesConfig
 
@@ -32,6 +35,7 @@ export class CatalogStore {
   readonly clusterId: string
   private readonly list: ServerList
   private readonly credentials: Credentials
+  private readonly clock: Clock
   private readonly log: Logger
   /** Of table groups that are being cut over. */
   readonly holds: GroupHolds
@@ -43,6 +47,7 @@ export class CatalogStore {
     this.clusterId = clusterId
     this.list = list
     this.credentials = credentials
+    this.clock = clock
     this.log = log
     this.holds = new GroupHolds(clock)
   }
@@ -162,9 +167,24 @@ export class CatalogStore {
     this.refresh(database).catch((error: Error) => this.log.warn(`snapshot of ${database}: ${error.message}`))
   }
 
+  /** Waits while the catalog's primary is sought, where it has replicas. */
+  private async enter(database: string): Promise<pg.Client> {
+    const { catalog, clock, credentials } = this
+    const until = clock.ticks() + limits.failoverWaitMsMax
+    for (;;) {
+      try {
+        return await adminClient(catalog, database, credentials)
+      } catch (error) {
+        const isThere = (error as { code?: string }).code === undefinedDatabase
+        if (isThere || clock.ticks() > until || credentials.primaries?.seek(catalog) !== true) throw error
+      }
+      await clock.sleep(limits.failoverRetryMs)
+    }
+  }
+
   /** The connection that reads snapshots also hears of other routers' schema changes. */
   private async connect(database: string): Promise<pg.Client> {
-    const client = await adminClient(this.catalog, database, this.credentials)
+    const client = await this.enter(database)
     client.on('notification', ({ payload }) => this.hear(database, payload))
     client.on('end', () => {
       const entry = this.databases.get(database)

@@ -6,6 +6,7 @@
  * routers that hear different servers never disagree for long: all go by the record, which only goes forward.
  */
 import type { ServerIdentity } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
 import type { ShardServer } from '../catalog/snapshot.ts'
 
 export interface ServerAnswer {
@@ -17,8 +18,9 @@ export interface ServerAnswer {
 /** The answer of who should go on record as the primary; undefined when the record may stay as it is. */
 export function choosePrimary(answers: readonly ServerAnswer[]): ServerAnswer | undefined {
   const primaries = answers.filter(isPrimaryOfShard)
-  // A shard of which nothing is known yet has the primary that it was made with: others could be anybody's.
-  const mayFollow = primaries.filter(({ server, identity }) => (server.timeline === 0 ? server.role === 'primary' : identity.timeline > server.timeline))
+  // A shard of which nothing is known yet has the primary that it was made with: others could be anybody's. Of the catalog nothing is on record, but a router is told all its servers.
+  const isFirst = ({ shard, role }: ShardServer) => (shard === catalogId ? new Set(answers.map(({ systemIdentifier }) => systemIdentifier)).size === 1 : role === 'primary')
+  const mayFollow = primaries.filter(({ server, identity }) => (server.timeline === 0 ? isFirst(server) : identity.timeline > server.timeline))
   return mayFollow.reduce<ServerAnswer | undefined>((best, one) => (best === undefined || goesBefore(one, best) ? one : best), undefined)
 }
 

@@ -1,5 +1,5 @@
 /**
- * Finds the primary of each shard by asking its servers, and puts it on record for all routers.
+ * Finds the primary of each shard, and of the catalog, by asking its servers, and puts a shard's on record for all routers.
  *
  * A look: ask all servers of a shard what they are. When one has been promoted (choose-primary.ts): use the old one no more, fence it off if it
  * answers (fence-server.ts), record the new one in the cluster's database if its term is still the one known here, and read the list anew. Only what is on record is
@@ -9,21 +9,25 @@ import type pg from 'pg'
 import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
+import { catalogId } from '../catalog/server-address.ts'
 import type { ShardServer } from '../catalog/snapshot.ts'
 import type { Logger } from '../observability/logger.ts'
 import { identityQuery, readIdentity } from '../shard/server-identity.ts'
 import { withAdmin } from './admin-client.ts'
+import type { CatalogServers } from './catalog-servers.ts'
 import { clusterDatabase } from './catalog-store.ts'
 import type { ServerAnswer } from './choose-primary.ts'
 import { choosePrimary, leftBehind } from './choose-primary.ts'
 import { fenceServer } from './fence-server.ts'
 import { KeptClient } from './kept-client.ts'
+import { noteCatalogTimeline } from './note-catalog.ts'
 import type { ServerList } from './server-list.ts'
 
 export interface PrimaryWatchOptions {
   readonly list: ServerList
-  readonly catalog: ServerAddress
+  readonly catalog: CatalogServers
   /** Without `primaries`: servers are asked that are none. */
+  readonly login: Credentials
   readonly credentials: Credentials
   readonly clock: Clock
   readonly log: Logger
@@ -32,6 +36,11 @@ export interface PrimaryWatchOptions {
 }
 
 const asText = { getTypeParser: () => (value: string) => value } as unknown as pg.CustomTypesConfig
+
+/** Of a server that was never promoted. */
+const firstTimeline = 1
+
+const addressOf = ({ shard, name, host, port }: ShardServer): ServerAddress => ({ id: shard, name, host, port })
 
 export class PrimaryWatch {
   private readonly options: PrimaryWatchOptions
@@ -46,9 +55,8 @@ export class PrimaryWatch {
 
   /** At all shards where there is something to see. Does not fail. */
   async lookAtAll(): Promise<void> {
-    const { list } = this.options
     this.closeUnused()
-    const shards = new Set(list.servers.filter(({ role, timeline }) => role === 'replica' || timeline === 0).map(({ shard }) => shard))
+    const shards = new Set(this.servers.filter(({ role, timeline }) => role === 'replica' || timeline === 0).map(({ shard }) => shard))
     await Promise.all([...shards].map((shard) => this.look(shard)))
   }
 
@@ -70,22 +78,44 @@ export class PrimaryWatch {
   }
 
   private async lookAt(shard: number): Promise<void> {
-    const { list, onTimeline } = this.options
-    const servers = list.servers.filter((server) => server.shard === shard)
+    const { onTimeline } = this.options
+    const servers = this.servers.filter((server) => server.shard === shard)
     const answers = (await Promise.all(servers.map((server) => this.ask(server)))).filter((answer) => answer !== undefined)
     const next = choosePrimary(answers)
     const timeline = next?.identity.timeline ?? servers[0]?.timeline ?? 0
     if (next !== undefined) onTimeline(shard, timeline)
+    await this.compareCatalog(answers)
     await Promise.all(leftBehind(answers, timeline).map((answer) => this.fence(answer)))
-    if (next === undefined) return list.noteLeftBehind(answers.map(({ server }) => server), answers.filter(({ server, identity }) => server.role === 'replica' && !identity.isInRecovery).map(({ server }) => server))
-    await this.record(next)
-    await list.refresh()
+    if (next === undefined) return this.options.list.noteLeftBehind(answers.map(({ server }) => server), answers.filter(({ server, identity }) => server.role === 'replica' && !identity.isInRecovery).map(({ server }) => server))
+    if (shard === catalogId) await this.followCatalog(next)
+    else await this.record(next)
+  }
+
+  private get servers(): readonly ShardServer[] {
+    const { catalog, list } = this.options
+    return [...catalog.servers, ...list.servers]
+  }
+
+  /** Shards and routers tell each other how far the catalog has come. */
+  private async compareCatalog(answers: readonly ServerAnswer[]): Promise<void> {
+    const { catalog, login, log, onTimeline } = this.options
+    for (const { identity } of answers) if (identity.catalogTimeline > catalog.timeline) onTimeline(catalogId, identity.catalogTimeline)
+    const behind = answers.filter(({ server, identity }) => server.shard !== catalogId && server.role === 'primary' && Math.max(firstTimeline, identity.catalogTimeline) < catalog.timeline && !identity.isInRecovery)
+    await noteCatalogTimeline(behind.map(({ server }) => addressOf(server)), catalog.timeline, login, log)
+  }
+
+  private async followCatalog(next: ServerAnswer): Promise<void> {
+    const { list, catalog, login, log } = this.options
+    const { server, identity } = next
+    if (identity.timeline > firstTimeline) await noteCatalogTimeline(list.shards, identity.timeline, login, log)
+    if (server.role !== 'primary') log.warn(`${server.host}:${server.port} is the catalog's primary, timeline ${identity.timeline}`)
+    catalog.adopt(next)
   }
 
   private async fence({ server, identity }: ServerAnswer): Promise<void> {
-    const { credentials, log } = this.options
+    const { login, log } = this.options
     const what = `${server.host}:${server.port}, which was the primary of ${server.name} on timeline ${identity.timeline}`
-    await fenceServer(server, identity.timeline, credentials).then(
+    await fenceServer(server, identity.timeline, login).then(
       () => log.warn(`fenced off ${what}`),
       (error: Error) => log.warn(`cannot fence off ${what}: ${error.message}`),
     )
@@ -93,12 +123,13 @@ export class PrimaryWatch {
 
   /** Another router may have been here first; then the list says so. */
   private async record({ server, identity, systemIdentifier }: ServerAnswer): Promise<void> {
-    const { catalog, credentials, log } = this.options
+    const { catalog, credentials, list, log } = this.options
     const values = [server.shard, server.term, server.host, server.port, identity.timeline, systemIdentifier]
     const change = (client: pg.Client) => client.query<{ term: string | null }>('SELECT pgherd.change_primary($1, $2, $3, $4, $5, $6) AS term', values)
-    const { rows } = await withAdmin(catalog, clusterDatabase, credentials, change, limits.serverAnswerMsMax)
+    const { rows } = await withAdmin(catalog.primary, clusterDatabase, credentials, change, limits.serverAnswerMsMax)
     const term = rows[0]?.term ?? undefined
     if (term !== undefined && server.role !== 'primary') log.warn(`${server.host}:${server.port} was promoted: it is the primary of ${server.name}, timeline ${identity.timeline}, term ${term}`)
+    await list.refresh()
   }
 
   private async ask(server: ShardServer): Promise<ServerAnswer | undefined> {
@@ -107,25 +138,25 @@ export class PrimaryWatch {
         const text = `${identityQuery}, (SELECT system_identifier FROM pg_catalog.pg_control_system())`
         const { rows } = await client.query<string[]>({ text, rowMode: 'array', types: asText })
         const row = rows[0] ?? []
-        return { server, identity: readIdentity(row), systemIdentifier: row[4] ?? '' }
+        return { server, identity: readIdentity(row), systemIdentifier: row[5] ?? '' }
       })
     } catch {
       return undefined
     }
   }
 
-  private clientOf({ shard, name, host, port }: ShardServer): KeptClient {
-    const key = `${host}:${port}`
-    const { credentials, clock } = this.options
+  private clientOf(server: ShardServer): KeptClient {
+    const key = `${server.host}:${server.port}`
+    const { login: credentials, clock } = this.options
     const known = this.clients.get(key)
     if (known !== undefined) return known
-    const made = new KeptClient({ server: { id: shard, name, host, port }, database: 'postgres', credentials, answerMsMax: limits.primaryAnswerMsMax, awayMs: 0, clock })
+    const made = new KeptClient({ server: addressOf(server), database: 'postgres', credentials, answerMsMax: limits.primaryAnswerMsMax, awayMs: 0, clock })
     this.clients.set(key, made)
     return made
   }
 
   private closeUnused(): void {
-    const places = new Set(this.options.list.servers.map(({ host, port }) => `${host}:${port}`))
+    const places = new Set(this.servers.map(({ host, port }) => `${host}:${port}`))
     for (const [place, client] of this.clients) {
       if (places.has(place)) continue
       client.close()

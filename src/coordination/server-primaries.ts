@@ -12,11 +12,13 @@ import { limits } from '../base/limits.ts'
 import type { Primaries, ServerAddress, ServerIdentity } from '../catalog/server-address.ts'
 import type { ShardServer } from '../catalog/snapshot.ts'
 import { catalogId } from '../catalog/server-address.ts'
+import type { CatalogServers } from './catalog-servers.ts'
 import type { PrimaryWatch } from './primary-watch.ts'
 import type { ServerList } from './server-list.ts'
 
 export class ServerPrimaries implements Primaries {
   private readonly list: ServerList
+  private readonly catalog: CatalogServers
   private readonly clock: Clock
   /** Set by who builds both: each needs the other. */
   watch: PrimaryWatch | undefined
@@ -26,18 +28,21 @@ export class ServerPrimaries implements Primaries {
   private readonly timelines = new Map<number, number>()
   private readonly tracked = new Map<string, Set<() => void>>()
 
-  constructor(list: ServerList, clock: Clock) {
+  constructor(list: ServerList, catalog: CatalogServers, clock: Clock) {
     this.list = list
+    this.catalog = catalog
     this.clock = clock
   }
 
   current(server: ServerAddress): ServerAddress {
     if (server.isReplica === true) return server
+    if (server.id === catalogId) return this.catalog.primary
     return this.list.shards.find(({ id }) => id === server.id) ?? server
   }
 
   async admit(server: ServerAddress, identity: ServerIdentity): Promise<void> {
-    if (server.isReplica === true || server.id === catalogId) return
+    if (server.isReplica === true) return
+    if (identity.catalogTimeline > this.catalog.timeline) this.noteTimeline(catalogId, identity.catalogTimeline)
     this.check(server, identity)
     const postmaster = `${place(server)} ${identity.startedAt} ${identity.timeline}`
     const isKnown = this.believed.get(server.id) === postmaster
@@ -60,9 +65,22 @@ export class ServerPrimaries implements Primaries {
   }
 
   seek(server: ServerAddress): boolean {
-    if (server.isReplica === true || this.list.servers.filter(({ shard }) => shard === server.id).length < 2) return false
+    if (server.isReplica === true || this.serversOf(server.id).length < 2) return false
     void this.watch?.look(server.id)
     return true
+  }
+
+  /** Nothing of what asks here goes to a shard by its address of before: for what works on servers whatever they are. */
+  get ofCatalog(): Primaries {
+    const isCatalog = ({ id }: ServerAddress) => id === catalogId
+    return {
+      current: (server) => (isCatalog(server) ? this.current(server) : server),
+      admit: async (server, identity) => {
+        if (isCatalog(server)) await this.admit(server, identity)
+      },
+      track: (server, close) => (isCatalog(server) ? this.track(server, close) : () => undefined),
+      seek: (server) => isCatalog(server) && this.seek(server),
+    }
   }
 
   /** The list is another: who is no primary any more loses its connections. */
@@ -74,7 +92,7 @@ export class ServerPrimaries implements Primaries {
 
   /** Somebody of the shard is on this timeline: the primary on record, if it is on an earlier one, is none any more. */
   noteTimeline(shard: number, timeline: number): void {
-    const record = this.list.servers.find((server) => server.shard === shard && server.role === 'primary')
+    const record = this.serversOf(shard).find(({ role }) => role === 'primary')
     this.timelines.set(shard, Math.max(timeline, this.timelines.get(shard) ?? 0))
     if (record === undefined || record.timeline === 0 || record.timeline >= timeline) return
     this.believed.delete(shard)
@@ -85,12 +103,13 @@ export class ServerPrimaries implements Primaries {
     if (isInRecovery) throw notPrimary(server, 'it is a replica')
     if (fencedTimeline >= timeline) throw notPrimary(server, 'it was fenced off')
     const record = this.record(server)
-    if (record === undefined && this.list.has(server.id)) throw notPrimary(server, 'another server is')
+    if (record === undefined && (server.id === catalogId || this.list.has(server.id))) throw notPrimary(server, 'another server is')
     if (timeline < Math.max(record?.timeline ?? 0, this.timelines.get(server.id) ?? 0)) throw notPrimary(server, `it has stayed on timeline ${timeline}`)
   }
 
   /** False when the catalog does not answer. */
   private async askCatalog(server: ServerAddress, isKnown: boolean): Promise<boolean> {
+    if (server.id === catalogId) return true
     // Who is believed already need not wait for a catalog that has just been found away.
     if (isKnown && this.list.isAway) return false
     const asked = this.clock.ticks()
@@ -103,10 +122,14 @@ export class ServerPrimaries implements Primaries {
   }
 
   private record(server: ServerAddress): ShardServer | undefined {
-    return this.list.servers.find((one) => one.role === 'primary' && one.shard === server.id && one.host === server.host && one.port === server.port)
+    return this.serversOf(server.id).find((one) => one.role === 'primary' && one.host === server.host && one.port === server.port)
   }
 
-  private closeAll(server: ServerAddress): void {
+  private serversOf(id: number): readonly ShardServer[] {
+    return id === catalogId ? this.catalog.servers : this.list.servers.filter(({ shard }) => shard === id)
+  }
+
+  closeAll(server: ServerAddress): void {
     for (const close of this.tracked.get(place(server)) ?? []) close()
   }
 }

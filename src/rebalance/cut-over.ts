@@ -17,7 +17,8 @@ import { quoteIdent } from '../base/quote.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import type { HoldNews } from '../coordination/group-holds.ts'
 import { holdText } from '../coordination/group-holds.ts'
-import { Connection } from '../shard/connection.ts'
+import type { Connection } from '../shard/connection.ts'
+import { enterServer } from '../shard/enter-server.ts'
 import type { QueryResult } from '../shard/query.ts'
 import { query } from '../shard/query.ts'
 import { commitBranches, newTransactionId } from '../transaction/commit.ts'
@@ -290,7 +291,7 @@ class Attempt {
 
   private async connect(server: ServerAddress): Promise<Connection> {
     const { credentials, database, clock } = this.job
-    return Connection.connect({ server, user: credentials.user, password: credentials.password, database, clock })
+    return enterServer({ server, user: credentials.user, credentials, database, clock })
   }
 }
 

@@ -9,6 +9,7 @@ import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
 import { readCluster } from '../coordination/bootstrap.ts'
 import { withAdmin } from '../coordination/admin-client.ts'
 import { checkServers } from '../coordination/check-servers.ts'
+import { CatalogServers } from '../coordination/catalog-servers.ts'
 import { CatalogStore, clusterDatabase } from '../coordination/catalog-store.ts'
 import { recoverDatabases, type DatabaseServers } from '../coordination/database-changes.ts'
 import { recoverIndexChanges } from '../coordination/index-changes.ts'
@@ -90,21 +91,41 @@ export class Router {
 
   /** Throws when the catalog cannot be reached or the port is taken. */
   static async start(options: RouterOptions): Promise<Router> {
+    const begun: (() => void)[] = []
+    try {
+      return await Router.build(options, begun)
+    } catch (error) {
+      for (const end of begun) end()
+      throw error
+    }
+  }
+
+  /** `begun` gets what ends what goes on by itself. */
+  private static async build(options: RouterOptions, begun: (() => void)[]): Promise<Router> {
     await parserReady
-    const { catalog, credentials: login, clock, log } = options
-    await withAdmin(catalog, clusterDatabase, login, (client) => migrate(client, ['cluster'])).catch((error: Error & { code?: string }) => {
+    const { catalog, clock, log } = options
+    const catalogServers = new CatalogServers(catalog)
+    const list = new ServerList({ servers: [], read: async () => (await readCluster(catalog, credentials)).servers, clock, log })
+    const primaries = new ServerPrimaries(list, catalogServers, clock)
+    const credentials = { ...options.credentials, primaries }
+    const login = { ...options.credentials, primaries: primaries.ofCatalog }
+    const watch = new PrimaryWatch({ list, catalog: catalogServers, login: options.credentials, credentials, clock, log, onTimeline: (shard, timeline) => primaries.noteTimeline(shard, timeline) })
+    primaries.watch = watch
+    begun.push(() => watch.close(), () => list.close())
+    await watch.look(catalog.id)
+    await withAdmin(catalog, clusterDatabase, credentials, (client) => migrate(client, ['cluster'])).catch((error: Error & { code?: string }) => {
       if (error.code !== '3D000') throw error
       throw new Error(`${catalog.host}:${catalog.port} is not the catalog of a cluster: make it one with pgherd init`)
     })
-    const { id, servers } = await readCluster(catalog, login)
-    const list = new ServerList({ servers, read: async () => (await readCluster(catalog, login)).servers, clock, log })
-    const primaries = new ServerPrimaries(list, clock)
-    const credentials = { ...login, primaries }
-    const watch = new PrimaryWatch({ list, catalog, credentials: login, clock, log, onTimeline: (shard, timeline) => primaries.noteTimeline(shard, timeline) })
-    primaries.watch = watch
+    const { id } = await readCluster(catalog, credentials)
+    await list.refresh()
     const store = new CatalogStore(catalog, id, list, credentials, clock, log)
     list.onChange = (before) => {
       primaries.listChanged(before)
+      store.serversChanged()
+    }
+    catalogServers.onChange = (before) => {
+      primaries.closeAll(before)
       store.serversChanged()
     }
     await watch.lookAtAll()
@@ -126,6 +147,7 @@ export class Router {
       clock,
     })
     const clusterSettings = new ClusterSettings(catalog, credentials, clock, log)
+    begun.push(() => clusterSettings.close())
     await clusterSettings.refresh()
     let port = options.port
     const locks = new LeasedLocks({ store: await leaseStore(options, id), fences, get holder() { return `${os.hostname()}:${port}` }, leaseMs: limits.leaseMs, clock, log })

@@ -3,15 +3,13 @@
  *
  * A connection is lent to one holder at a time and comes back idle (ReadyForQuery 'I'), or is closed.
  */
-import { connectionLost, SqlError } from '../base/errors.ts'
+import { SqlError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { Credentials, ServerAddress } from '../catalog/server-address.ts'
-import { Connection } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { enterServer } from './enter-server.ts'
 import { txIdle } from './exchange.ts'
-import { query } from './query.ts'
-import { identityQuery, readIdentity } from './server-identity.ts'
-import { hideTimeouts } from './timeouts.ts'
 
 interface Waiter {
   give(connection: Connection): void
@@ -34,8 +32,6 @@ export class Pool {
   private readonly slots = new Map<string, Slot>()
   private readonly slotOf = new WeakMap<Connection, string>()
   private readonly toReplicas = new Set<Connection>()
-  /** Ends what was begun when the connection was made: to hear that its server is the primary no more. */
-  private readonly untrackOf = new WeakMap<Connection, () => void>()
   private readonly clock: Clock
   private readonly credentials: Credentials
   private closed = false
@@ -138,51 +134,27 @@ export class Pool {
   }
 
   private async connect(key: string, slot: Slot, server: ServerAddress, database: string, user: string): Promise<Connection> {
-    const connection = await this.enter(this.credentials.primaries?.current(server) ?? server, database, user)
+    const { credentials, clock } = this
+    const onOpen = (opened: Connection) => {
+      if (server.isReplica !== true) return
+      this.toReplicas.add(opened)
+      const leave = opened.onClosed
+      opened.onClosed = () => {
+        this.toReplicas.delete(opened)
+        leave?.()
+      }
+    }
+    const connection = await enterServer({ server, database, user, credentials, clock, onOpen })
     this.slotOf.set(connection, key)
+    const leave = connection.onClosed
     connection.onClosed = () => {
-      this.untrackOf.get(connection)?.()
-      this.toReplicas.delete(connection)
+      leave?.()
       slot.open--
       const at = slot.idle.indexOf(connection)
       if (at >= 0) slot.idle.splice(at, 1)
       this.replace(key, slot, server, database, user)
     }
     return connection
-  }
-
-  /** A connection to a server that is what it is taken for. It is closed when it is that no more, and not waited for either. */
-  private async enter(server: ServerAddress, database: string, user: string): Promise<Connection> {
-    const { credentials, clock } = this
-    const { primaries } = credentials
-    const password = user === credentials.user ? credentials.password : undefined
-    const answerMsMax = server.isReplica === true ? limits.replicaAnswerMsMax : undefined
-    const connecting = Connection.connect({ server, database, user, password, clock, answerMsMax })
-    const closeLate = () =>
-      void connecting.then((connection) => {
-        this.toReplicas.delete(connection)
-        connection.close()
-      }, () => undefined)
-    let untrack = () => {}
-    const isLeft = new Promise<never>((_resolve, reject) => {
-      untrack = primaries?.track(server, () => {
-        closeLate()
-        reject(connectionLost(server.name, 'it is the primary no more'))
-      }) ?? untrack
-    })
-    try {
-      const connection = await Promise.race([connecting, isLeft])
-      if (server.isReplica === true) this.toReplicas.add(connection)
-      const { rows } = await query(connection, primaries === undefined ? hideTimeouts : `${hideTimeouts}; ${identityQuery}`)
-      await primaries?.admit(server, readIdentity(rows.at(-1)))
-      if (connection.isLost) throw connectionLost(server.name, 'closed')
-      this.untrackOf.set(connection, untrack)
-      return connection
-    } catch (error) {
-      untrack()
-      closeLate()
-      throw error
-    }
   }
 
   private pause(ms: number, waits?: Waits): Promise<void> {

@@ -8,7 +8,7 @@ function answer(host: string, said: { timeline: number; fenced?: number; system?
   const role = host === 'p' ? 'primary' : 'replica'
   const server: ShardServer = { shard: 1, name: 'shard1', role, host, port: 1, state: 'active', term: 7, timeline: record.timeline, systemIdentifier: record.system ?? (record.timeline === 0 ? '' : 'ours') }
   const isInRecovery = said.timeline === 0
-  return { server, identity: { isInRecovery, timeline: said.timeline, fencedTimeline: said.fenced ?? 0, startedAt: '1' }, systemIdentifier: said.system ?? 'ours' }
+  return { server, identity: { isInRecovery, timeline: said.timeline, fencedTimeline: said.fenced ?? 0, catalogTimeline: 0, startedAt: '1' }, systemIdentifier: said.system ?? 'ours' }
 }
 const chosen = (...answers: ServerAnswer[]) => choosePrimary(answers)?.server.host
 const fenced = (timeline: number, ...answers: ServerAnswer[]) => leftBehind(answers, timeline).map(({ server }) => server.host)
@@ -43,6 +43,14 @@ describe('the primary of a shard', () => {
     const unknown = { timeline: 0 }
     expect(chosen(answer('p', { timeline: 1 }, unknown), answer('r', { timeline: 2 }, unknown))).toBe('p')
     expect(chosen(answer('r', { timeline: 2 }, unknown))).toBeUndefined()
+  })
+
+  test('of the catalog is on the latest timeline that a router hears of at first, unless its servers are none of each other', () => {
+    const ofCatalog = (one: ServerAnswer): ServerAnswer => ({ ...one, server: { ...one.server, shard: 0 } })
+    const [p, r] = [ofCatalog(answer('p', { timeline: 1 }, { timeline: 0 })), ofCatalog(answer('r', { timeline: 2 }, { timeline: 0 }))]
+    expect(chosen(p, r)).toBe('r')
+    expect(chosen(p)).toBe('p')
+    expect(chosen(p, { ...r, systemIdentifier: 'theirs' })).toBeUndefined()
   })
 
   test('has left behind who is on an earlier timeline, is of the shard and not fenced off yet', () => {

@@ -4,7 +4,7 @@ import { command, wholeNumber } from '../command.ts'
 
 export const router = command({
   name: 'router',
-  synopsis: '--catalog postgres://USER[:PASSWORD]@HOST:PORT [--redis redis://[USER:PASSWORD@]HOST:PORT]\n[--host 127.0.0.1] [--port 6432]',
+  synopsis: '--catalog postgres://USER[:PASSWORD]@HOST:PORT[,REPLICA:PORT...] [--redis redis://[USER:PASSWORD@]HOST:PORT]\n[--host 127.0.0.1] [--port 6432]',
   about: 'a router alone, for servers that exist; several share their locks in Redis',
   options: {
     catalog: { type: 'string' },
