@@ -86,9 +86,15 @@ export class PrimaryWatch {
     if (next !== undefined) onTimeline(shard, timeline)
     await this.compareCatalog(answers)
     await Promise.all(leftBehind(answers, timeline).map((answer) => this.fence(answer)))
-    if (next === undefined) return this.options.list.noteLeftBehind(answers.map(({ server }) => server), answers.filter(({ server, identity }) => server.role === 'replica' && !identity.isInRecovery).map(({ server }) => server))
+    if (next === undefined) return this.noteLeftBehind(shard, answers)
     if (shard === catalogId) await this.followCatalog(next)
     else await this.record(next)
+  }
+
+  private noteLeftBehind(shard: number, answers: readonly ServerAnswer[]): void {
+    if (shard === catalogId) return
+    const left = answers.filter(({ server, identity }) => server.role === 'replica' && !identity.isInRecovery)
+    this.options.list.noteLeftBehind(answers.map(({ server }) => server), left.map(({ server }) => server))
   }
 
   private get servers(): readonly ShardServer[] {
