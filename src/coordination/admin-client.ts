@@ -25,11 +25,17 @@ export async function adminClient(wanted: ServerAddress, database: string, crede
     await client.connect()
     return client
   }
-  const untrack = primaries.track(server, () => void client.end().catch(() => undefined))
+  let untrack = () => {}
+  // A client that is ended while it connects tells nobody.
+  const isLeft = new Promise<never>((_resolve, reject) => {
+    untrack = primaries.track(server, () => {
+      void client.end().catch(() => undefined)
+      reject(new Error(`${server.host}:${server.port} is the primary of ${server.name} no more`))
+    })
+  })
   client.on('end', untrack)
   try {
-    await client.connect()
-    await admit(client, server, primaries)
+    await Promise.race([client.connect().then(() => admit(client, server, primaries)), isLeft])
     return client
   } catch (error) {
     untrack()
