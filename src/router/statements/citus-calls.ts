@@ -98,6 +98,7 @@ export const citusRefusals: Readonly<Record<string, string>> = {
   citus_move_shard_placement: 'Buckets have no shard ids here: call pgherd.move_bucket(table, bucket, shard).',
   master_move_shard_placement: 'Buckets have no shard ids here: call pgherd.move_bucket(table, bucket, shard).',
   citus_copy_shard_placement: 'A bucket is on one shard; replicas are of whole shards.',
+  citus_drain_node: 'SELECT pgherd.drain_shard(name), then pgherd.rebalance() in each database.',
   citus_rebalance_status: 'SELECT * FROM pgherd.moves, or get_rebalance_progress().',
 }
 
