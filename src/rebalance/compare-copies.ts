@@ -1,19 +1,19 @@
 /** Whether the copies on the target have the rows of the source: by their number and a checksum that their order does not change. */
 import { limits } from '../base/limits.ts'
 import { quoteIdent } from '../base/quote.ts'
-import type { BucketTable } from './bucket-tables.ts'
+import type { MovedTable } from './moved-tables.ts'
 import { copyIsCaughtUp, lagBytes } from './copy-bucket.ts'
 import type { MoveJob } from './move-job.ts'
 
-const rowHash = ({ facts }: BucketTable) => `hashtextextended(ROW(${facts.columns.map(({ name }) => quoteIdent(name)).join(', ')})::text, 0)::numeric`
+const rowHash = ({ facts }: MovedTable) => `hashtextextended(ROW(${facts.columns.map(({ name }) => quoteIdent(name)).join(', ')})::text, 0)::numeric`
 
 /** One row for all of a table; the same text on both servers. */
-export function wholeSum(table: BucketTable): string {
+export function wholeSum(table: MovedTable): string {
   return `SELECT count(*)::text, coalesce(sum(${rowHash(table)}), 0)::text FROM ${table.leaf}`
 }
 
 /** A row for each part; rows with one key are in one part. */
-function partSums(table: BucketTable): string {
+function partSums(table: MovedTable): string {
   const part = `hashtextextended(${table.key}::text, 1) & ${limits.compareParts - 1}`
   return `SELECT coalesce((${part})::int, -1) AS part, count(*)::float8 AS rows, sum(${rowHash(table)})::text AS sum FROM ${table.leaf} GROUP BY 1`
 }
@@ -28,7 +28,7 @@ export interface Comparison {
  * Compares while clients write: a part that has changed in between is compared again, until each was once found equal. Undefined when
  * some never were.
  */
-export async function compareCopies(job: MoveJob, tables: readonly BucketTable[]): Promise<Comparison | undefined> {
+export async function compareCopies(job: MoveJob, tables: readonly MovedTable[]): Promise<Comparison | undefined> {
   let rows = 0
   let ms = 0
   for (const table of tables.filter(({ hasRows }) => hasRows)) {
@@ -40,7 +40,7 @@ export async function compareCopies(job: MoveJob, tables: readonly BucketTable[]
   return { rows, ms }
 }
 
-async function compareTable(job: MoveJob, table: BucketTable): Promise<Comparison | undefined> {
+async function compareTable(job: MoveJob, table: MovedTable): Promise<Comparison | undefined> {
   const { clock } = job
   const text = partSums(table)
   const equal = new Set<number>()

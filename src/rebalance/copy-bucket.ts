@@ -7,8 +7,8 @@
 import type pg from 'pg'
 import { limits } from '../base/limits.ts'
 import { qualified, quoteIdent, quoteLiteral } from '../base/quote.ts'
-import type { BucketTable, BucketTables } from './bucket-tables.ts'
-import type { MovedTable, MoveJob } from './move-job.ts'
+import type { MovedTable, MovedTables } from './moved-tables.ts'
+import type { SinglesToMove, MoveJob } from './move-job.ts'
 import { readMovableUnit } from './single-tables.ts'
 import { whenFree } from './when-free.ts'
 
@@ -22,7 +22,7 @@ export const goneCheck = (id: number) => `pgherd_gone_${id}`
  * LIKE the parent, and what that leaves out: owner and grants. The CHECK repeats the bound, so that attaching scans nothing and no row
  * of another bucket is ever let in. Triggers and what the parents refer to come with the attaching.
  */
-export async function makeLeaves(job: MoveJob, { tables, modulus }: BucketTables): Promise<void> {
+export async function makeLeaves(job: MoveJob, { tables, modulus }: MovedTables): Promise<void> {
   const target = await job.sessions.on(job.target)
   if (job.moved.kind === 'table') return makeSingles(job, job.moved, target)
   const { bucket } = job.moved
@@ -42,7 +42,7 @@ export async function makeLeaves(job: MoveJob, { tables, modulus }: BucketTables
 const asText = { getTypeParser: () => (text: string) => text }
 
 /** Under the names that their users know: nobody asks this shard for them yet. Their triggers stay silent for what replication brings. */
-async function makeSingles(job: MoveJob, { table }: MovedTable, target: pg.Client): Promise<void> {
+async function makeSingles(job: MoveJob, { table }: SinglesToMove, target: pg.Client): Promise<void> {
   const catalog = await job.sessions.on(job.catalog)
   const unit = await readMovableUnit(catalog, table, job.source.id)
   const ask = async (sql: string) => (await catalog.query<[string | null]>({ text: sql, rowMode: 'array', types: asText })).rows[0]?.[0] ?? undefined
@@ -52,7 +52,7 @@ async function makeSingles(job: MoveJob, { table }: MovedTable, target: pg.Clien
 }
 
 /** What can find no row by a key gets all columns for one, before the publication is there: its writers would fail. */
-export async function publish(job: MoveJob, { tables }: BucketTables): Promise<void> {
+export async function publish(job: MoveJob, { tables }: MovedTables): Promise<void> {
   const source = await job.sessions.on(job.source)
   for (const { leaf, hasRows, facts } of tables) {
     if (hasRows && !facts.hasIdentity) await whenFree(job, () => source.query(`ALTER TABLE ${leaf} REPLICA IDENTITY FULL`))
@@ -112,7 +112,7 @@ export async function lagBytes(job: MoveJob): Promise<number | undefined> {
   return rows[0]?.lag ?? undefined
 }
 
-export async function bytesOf(tables: readonly BucketTable[], client: pg.Client): Promise<number> {
+export async function bytesOf(tables: readonly MovedTable[], client: pg.Client): Promise<number> {
   const { rows } = await client.query<{ bytes: number }>(
     `SELECT coalesce(sum(pg_table_size(to_regclass(leaf))), 0)::float8 AS bytes FROM unnest($1::text[]) leaf`,
     [tables.map(({ leaf }) => leaf)],
@@ -124,7 +124,7 @@ export async function bytesOf(tables: readonly BucketTable[], client: pg.Client)
  * Foreign keys of the copies, once they are whole: so that attaching need not look at a row. Until then nobody but the subscription
  * writes here, and it fires no triggers.
  */
-export async function addForeignKeys(job: MoveJob, { tables }: BucketTables): Promise<void> {
+export async function addForeignKeys(job: MoveJob, { tables }: MovedTables): Promise<void> {
   const target = await job.sessions.on(job.target)
   for (const { leaf, facts } of tables) {
     for (const { name, definition, referenced, isBetweenLeaves } of facts.foreignKeys) {

@@ -23,11 +23,11 @@ import type { QueryResult } from '../shard/query.ts'
 import { query } from '../shard/query.ts'
 import { commitBranches, newTransactionId } from '../transaction/commit.ts'
 import { ServerBranch } from '../transaction/server-branch.ts'
-import type { BucketTable, BucketTables, Markers } from './bucket-tables.ts'
-import { markersOf, nextLayout, readBucketTables } from './bucket-tables.ts'
+import type { MovedTable, MovedTables, Markers } from './moved-tables.ts'
+import { markersOf, nextLayout, readMovedTables } from './moved-tables.ts'
 import { wholeSum } from './compare-copies.ts'
 import { boundCheck, goneCheck, referencedTriggers } from './copy-bucket.ts'
-import type { MovedBucket, MoveJob } from './move-job.ts'
+import type { BucketToMove, MoveJob } from './move-job.ts'
 import { MoveTaken } from './move-record.ts'
 
 /** Nothing has changed; it may be tried again, after another copy if the tables are not as they were. */
@@ -127,7 +127,7 @@ class Attempt {
     const { rows: held } = await this.on(catalog, `SELECT FROM pgherd.move WHERE id = ${job.id} AND fence = ${job.record.fence} AND stage = 'cutting-over' AND wanted = 'done' FOR UPDATE`)
     if (held.length === 0) throw new Abandoned('it is not wanted any more')
     // From here on no schema changes, so this is how the tables are.
-    const bucket = await readBucketTables(job)
+    const bucket = await readMovedTables(job)
     if (bucket.digest !== digest) throw new Abandoned('the schema was changed, or a replica promoted', true)
     const { tables } = bucket
     await this.announce(quietly)
@@ -152,7 +152,7 @@ class Attempt {
     await job.clock.sleep(limits.cutoverNoticeMs)
   }
 
-  private async untilQuiet({ tables }: BucketTables): Promise<void> {
+  private async untilQuiet({ tables }: MovedTables): Promise<void> {
     const { job } = this
     const source = await job.sessions.on(job.source)
     const names = tables.flatMap(({ leaf, parent }) => [leaf, ...(parent === undefined ? [] : [parent])])
@@ -166,7 +166,7 @@ class Attempt {
   }
 
   /** Gives the number of rows that were compared. */
-  private async swap(bucket: BucketTables, compareHeld: boolean, atOnce: boolean): Promise<number | undefined> {
+  private async swap(bucket: MovedTables, compareHeld: boolean, atOnce: boolean): Promise<number | undefined> {
     const { job } = this
     const { tables } = bucket
     const [, source, target] = this.connections as [Connection, Connection, Connection]
@@ -190,7 +190,7 @@ class Attempt {
   }
 
   /** The source's leaves are no partitions any more, and nobody finds them. */
-  private async leave({ tables }: BucketTables, source: Connection, markers: readonly string[]): Promise<void> {
+  private async leave({ tables }: MovedTables, source: Connection, markers: readonly string[]): Promise<void> {
     const statements = tables.flatMap(({ parent, leaf, goneName }) => [
       ...(parent === undefined ? [] : [`ALTER TABLE ${parent} DETACH PARTITION ${leaf}`]),
       `ALTER TABLE ${leaf} RENAME TO ${goneName}`,
@@ -203,7 +203,7 @@ class Attempt {
     await this.setReferencedTriggers(source, tables, ({ gone }) => gone, 'DISABLE')
   }
 
-  private async arrive({ tables, modulus }: BucketTables, target: Connection, markers: readonly string[]): Promise<void> {
+  private async arrive({ tables, modulus }: MovedTables, target: Connection, markers: readonly string[]): Promise<void> {
     const { id, moved } = this.job
     const statements = tables.flatMap(({ parent, leaf, isPartition }) => [
       ...(parent === undefined || moved.kind !== 'bucket' ? [] : [`ALTER TABLE ${parent} ATTACH PARTITION ${leaf} FOR VALUES WITH (MODULUS ${modulus}, REMAINDER ${moved.bucket})`]),
@@ -213,7 +213,7 @@ class Attempt {
     if (moved.kind === 'table') await this.setReferencedTriggers(target, tables, ({ leaf }) => leaf, 'ENABLE')
   }
 
-  private async setReferencedTriggers(server: Connection, tables: readonly BucketTable[], nameOf: (table: BucketTable) => string, state: 'ENABLE' | 'DISABLE'): Promise<void> {
+  private async setReferencedTriggers(server: Connection, tables: readonly MovedTable[], nameOf: (table: MovedTable) => string, state: 'ENABLE' | 'DISABLE'): Promise<void> {
     for (const table of tables) {
       for (const { name, referenced, isBetweenLeaves } of table.facts.foreignKeys) {
         if (isBetweenLeaves) continue
@@ -223,7 +223,7 @@ class Attempt {
     }
   }
 
-  private async decide(catalog: Connection, bucket: BucketTables): Promise<void> {
+  private async decide(catalog: Connection, bucket: MovedTables): Promise<void> {
     const { id, moved, record } = this.job
     await (moved.kind === 'bucket' ? this.giveBucket(catalog, moved, bucket) : this.giveTables(catalog, bucket))
     const cleaning = `UPDATE pgherd.move SET stage = 'cleaning', changed_at = clock_timestamp(), error = NULL, lag_bytes = 0 WHERE id = ${id} AND fence = ${record.fence} RETURNING 1`
@@ -232,7 +232,7 @@ class Attempt {
     await this.on(catalog, 'NOTIFY pgherd_schema')
   }
 
-  private async giveBucket(catalog: Connection, { group, bucket }: MovedBucket, { layouts }: BucketTables): Promise<void> {
+  private async giveBucket(catalog: Connection, { group, bucket }: BucketToMove, { layouts }: MovedTables): Promise<void> {
     const { source, target } = this.job
     const owner = `UPDATE pgherd.bucket SET shard_id = ${target.id} WHERE group_id = ${group} AND bucket = ${bucket} AND shard_id = ${source.id} RETURNING 1`
     const { rows } = await this.on(catalog, owner)
@@ -242,7 +242,7 @@ class Attempt {
     }
   }
 
-  private async giveTables(catalog: Connection, { tables }: BucketTables): Promise<void> {
+  private async giveTables(catalog: Connection, { tables }: MovedTables): Promise<void> {
     const { source, target } = this.job
     const ids = tables.map((table) => table.id).join(', ')
     const { rows } = await this.on(catalog, `UPDATE pgherd.placement SET shard_id = ${target.id}, layout = layout + 1 WHERE id IN (${ids}) AND kind = 'single' AND shard_id = ${source.id} RETURNING 1`)
@@ -264,7 +264,7 @@ class Attempt {
     }
   }
 
-  private async compare(tables: readonly BucketTable[], source: Connection, target: Connection): Promise<number> {
+  private async compare(tables: readonly MovedTable[], source: Connection, target: Connection): Promise<number> {
     const filled = tables.filter(({ hasRows }) => hasRows)
     const text = filled.map((table) => `SELECT * FROM (${wholeSum(table)}) s`).join(' UNION ALL ')
     const [here, there] = await Promise.all([this.on(source, text), this.on(target, text)])
@@ -296,7 +296,7 @@ class Attempt {
 }
 
 /** Whoever owns the table may drop its marker. */
-function nextMarker({ facts }: BucketTable, { before, after }: Markers): string[] {
+function nextMarker({ facts }: MovedTable, { before, after }: Markers): string[] {
   const make = (marker: string) => [`CREATE TABLE ${marker} ()`, `ALTER TABLE ${marker} OWNER TO ${quoteIdent(facts.owner)}`, `GRANT SELECT, INSERT ON ${marker} TO PUBLIC`]
   return [...(before === undefined ? [] : [`DROP TABLE ${before}`]), ...(after === undefined ? [] : make(after))]
 }

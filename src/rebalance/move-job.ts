@@ -6,13 +6,13 @@ import type { MoveRecord } from './move-record.ts'
 import type { MoveSessions } from './move-sessions.ts'
 import type { SingleCopyStatements } from './single-tables.ts'
 
-export interface MovedBucket {
+export interface BucketToMove {
   readonly kind: 'bucket'
   readonly group: number
   readonly bucket: number
 }
 
-export interface MovedTable {
+export interface SinglesToMove {
   readonly kind: 'table'
   /** Its number in pgherd.placement. */
   readonly table: number
@@ -21,7 +21,7 @@ export interface MovedTable {
 /** One move, as one mover works on it. */
 export interface MoveJob {
   readonly id: number
-  readonly moved: MovedBucket | MovedTable
+  readonly moved: BucketToMove | SinglesToMove
   readonly database: string
   readonly catalog: ServerAddress
   readonly source: ServerAddress

@@ -6,8 +6,8 @@
 import { limits } from '../base/limits.ts'
 import { unreachable } from '../base/errors.ts'
 import { addForeignKeys, bytesOf, copyIsCaughtUp, copyState, lagBytes, makeLeaves, publish, subscribe } from './copy-bucket.ts'
-import type { BucketTables } from './bucket-tables.ts'
-import { readBucketTables, refuseIncomparable } from './bucket-tables.ts'
+import type { MovedTables } from './moved-tables.ts'
+import { readMovedTables, refuseIncomparable } from './moved-tables.ts'
 import { removeSource, undoCopy } from './clean-up.ts'
 import { compareCopies } from './compare-copies.ts'
 import type { CutOverOptions } from './cut-over.ts'
@@ -68,7 +68,7 @@ async function runStage(job: MoveJob, state: MoveState): Promise<boolean> {
 async function copy(job: MoveJob, { subscription }: MoveState): Promise<void> {
   const { record, clock, signal } = job
   await undoCopy(job, subscription)
-  const bucket = await readBucketTables(job)
+  const bucket = await readMovedTables(job)
   refuseIncomparable(bucket)
   const source = await job.sessions.on(job.source)
   const target = await job.sessions.on(job.target)
@@ -96,7 +96,7 @@ async function copy(job: MoveJob, { subscription }: MoveState): Promise<void> {
 /** True when it is paused. */
 async function catchUp(job: MoveJob, { definition }: MoveState): Promise<boolean> {
   const { record, clock, signal } = job
-  const bucket = await readBucketTables(job).catch((error: unknown) => {
+  const bucket = await readMovedTables(job).catch((error: unknown) => {
     if (error instanceof MoveImpossible) return undefined // which the copy finds too, and ends the move
     throw error
   })
@@ -149,7 +149,7 @@ interface Compared {
   readonly again: boolean
 }
 
-async function compare(job: MoveJob, { tables }: BucketTables): Promise<Compared | undefined> {
+async function compare(job: MoveJob, { tables }: MovedTables): Promise<Compared | undefined> {
   const compared = await compareCopies(job, tables)
   return compared && { rows: compared.rows, again: compared.ms <= limits.compareHeldMsMax }
 }

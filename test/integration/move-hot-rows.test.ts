@@ -2,24 +2,18 @@
  * Transactions that queue for a few rows, and use the tables of a group in another order than a cut-over locks them: a write to a leaf locks its parent
  * until it commits, so the source is never free of them. Buckets move all the same, and soon.
  */
-import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Router } from '../../src/router/router.ts'
 import type { TestCluster } from '../support/cluster.ts'
 import { startSecondRouter, startTestCluster } from '../support/cluster.ts'
+import { OpenClients } from '../support/open-clients.ts'
 import { Moving } from './move/moving.ts'
 
 let cluster: TestCluster
 let second: Router
 let moving: Moving
-const open: pg.Client[] = []
-
-async function connect(port: number): Promise<pg.Client> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
-  await client.connect()
-  open.push(client)
-  return client
-}
+const clients = new OpenClients()
+const connect = (port: number) => clients.connect(port)
 
 beforeAll(async () => {
   cluster = await startTestCluster({ shards: 2, replicas: 0 })
@@ -28,7 +22,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await Promise.all(open.map((client) => client.end()))
+  await clients.end()
   await moving.stop()
   await second.stop()
   await cluster.stop()

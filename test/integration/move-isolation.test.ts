@@ -1,10 +1,11 @@
 /** Transactions that a move comes in between of: no row is ever missing without an error, and READ COMMITTED does not notice. */
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Mover } from '../../src/rebalance/mover.ts'
 import type { Router } from '../../src/router/router.ts'
 import type { TestCluster } from '../support/cluster.ts'
 import { startSecondRouter, startTestCluster } from '../support/cluster.ts'
+import { OpenClients } from '../support/open-clients.ts'
 import { Moving } from './move/moving.ts'
 
 let cluster: TestCluster
@@ -12,14 +13,8 @@ let second: Router
 let moving: Moving
 let mover: Mover
 let setup: pg.Client
-const open: pg.Client[] = []
-
-async function connect(port: number): Promise<pg.Client> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
-  await client.connect()
-  open.push(client)
-  return client
-}
+const clients = new OpenClients()
+const connect = (port: number) => clients.connect(port)
 
 beforeAll(async () => {
   cluster = await startTestCluster({ shards: 2, replicas: 0 })
@@ -34,7 +29,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await Promise.all(open.map((client) => client.end()))
+  await clients.end()
   await moving.stop()
   await second.stop()
   await cluster.stop()

@@ -1,22 +1,17 @@
 /** Buckets move while clients of two routers read and write them: no client gets an error, and no row is lost or doubled. */
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Router } from '../../src/router/router.ts'
 import type { TestCluster } from '../support/cluster.ts'
 import { startSecondRouter, startTestCluster } from '../support/cluster.ts'
+import { OpenClients } from '../support/open-clients.ts'
 import { Moving } from './move/moving.ts'
 
 let cluster: TestCluster
 let second: Router
 let moving: Moving
-const open: pg.Client[] = []
-
-async function connect(port: number): Promise<pg.Client> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
-  await client.connect()
-  open.push(client)
-  return client
-}
+const clients = new OpenClients()
+const connect = (port: number) => clients.connect(port)
 
 beforeAll(async () => {
   cluster = await startTestCluster({ shards: 3, replicas: 0 })
@@ -25,7 +20,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await Promise.all(open.map((client) => client.end()))
+  await clients.end()
   await moving.stop()
   await second.stop()
   await cluster.stop()

@@ -1,20 +1,15 @@
 /** Tables that change while twenty clients of two routers read their rows by key: right rows, or the errors of one PostgreSQL. */
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Router } from '../../src/router/router.ts'
 import { startSecondRouter, startTestCluster } from '../support/cluster.ts'
+import { OpenClients } from '../support/open-clients.ts'
 import type { TestCluster } from '../support/cluster.ts'
 
 let cluster: TestCluster
 let second: Router
-const open: pg.Client[] = []
-
-async function connect(port: number): Promise<pg.Client> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
-  await client.connect()
-  open.push(client)
-  return client
-}
+const clients = new OpenClients()
+const connect = (port: number) => clients.connect(port)
 
 beforeAll(async () => {
   cluster = await startTestCluster({ shards: 2, replicas: 0 })
@@ -22,7 +17,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await Promise.all(open.map((client) => client.end()))
+  await clients.end()
   await second.stop()
   await cluster.stop()
 })

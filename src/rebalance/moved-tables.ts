@@ -5,11 +5,11 @@ import type pg from 'pg'
 import { qualified, quoteIdent, quoteLiteral } from '../base/quote.ts'
 import type { ServerAddress } from '../catalog/server-address.ts'
 import { dataSchema, leafName, markerOn } from '../catalog/snapshot.ts'
-import type { MovedBucket, MovedTable, MoveJob } from './move-job.ts'
+import type { BucketToMove, SinglesToMove, MoveJob } from './move-job.ts'
 import { MoveImpossible } from './move-job.ts'
 import { readMovableUnit } from './single-tables.ts'
 
-export interface BucketTable {
+export interface MovedTable {
   readonly id: number
   /** Quoted and qualified. Undefined for a single table. */
   readonly parent: string | undefined
@@ -27,8 +27,8 @@ export interface BucketTable {
   readonly facts: LeafFacts
 }
 
-export interface BucketTables {
-  readonly tables: readonly BucketTable[]
+export interface MovedTables {
+  readonly tables: readonly MovedTable[]
   /** Of the group; 0 for single tables. */
   readonly modulus: number
   /** By shard; see pgherd.shard_layout. */
@@ -83,17 +83,17 @@ const factsQuery = (leaf: string) => `
   FROM pg_class c WHERE c.oid = to_regclass(${quoteLiteral(leaf)})`
 
 /** Throws when the source does not have them. */
-export async function readBucketTables(job: MoveJob): Promise<BucketTables> {
+export async function readMovedTables(job: MoveJob): Promise<MovedTables> {
   return job.moved.kind === 'bucket' ? readBucket(job, job.moved) : readSingles(job, job.moved)
 }
 
 /** Single tables are named as their users name them, on the source and on the target. */
-async function readSingles(job: MoveJob, { table }: MovedTable): Promise<BucketTables> {
+async function readSingles(job: MoveJob, { table }: SinglesToMove): Promise<MovedTables> {
   const unit = await readMovableUnit(await job.sessions.on(job.catalog), table, job.source.id)
   const source = await job.sessions.on(job.source)
   const names = new Set(unit.map(({ text }) => text))
   const hash = await hashOfServers(job)
-  const tables: BucketTable[] = []
+  const tables: MovedTable[] = []
   for (const { id, schema, name, relkind, isPartition, layout } of unit) {
     const leaf = qualified(schema, name)
     const read = await readFacts(leaf, job, source)
@@ -106,7 +106,7 @@ async function readSingles(job: MoveJob, { table }: MovedTable): Promise<BucketT
   return { tables, modulus: 0, layouts: new Map(), digest: hash.digest('hex') }
 }
 
-async function readBucket(job: MoveJob, moved: MovedBucket): Promise<BucketTables> {
+async function readBucket(job: MoveJob, moved: BucketToMove): Promise<MovedTables> {
   const catalog = await job.sessions.on(job.catalog)
   const { rows } = await catalog.query<{ id: number; layout: number; key: string; schema: string; name: string; modulus: number }>(
     `SELECT p.id, p.layout, p.key_column AS key, n.nspname AS schema, c.relname AS name, g.bucket_count AS modulus
@@ -116,7 +116,7 @@ async function readBucket(job: MoveJob, moved: MovedBucket): Promise<BucketTable
   )
   const { rows: raised } = await catalog.query<{ shard: number; layout: number }>('SELECT shard_id AS shard, layout FROM pgherd.shard_layout WHERE group_id = $1', [moved.group])
   const source = await job.sessions.on(job.source)
-  const tables: BucketTable[] = []
+  const tables: MovedTable[] = []
   const hash = await hashOfServers(job)
   for (const { id, layout, key, schema, name } of rows) {
     const leaf = leafName(id, moved.bucket)
@@ -149,7 +149,7 @@ async function hashOfServers(job: MoveJob): Promise<Hash> {
 }
 
 /** Without a key to find a row by, a change of it is found by comparing all of its columns. */
-export function refuseIncomparable({ tables }: BucketTables): void {
+export function refuseIncomparable({ tables }: MovedTables): void {
   for (const { parent, leaf, hasRows, facts } of tables) {
     const column = facts.hasIdentity || !hasRows ? undefined : facts.columns.find(({ comparable }) => !comparable)
     if (column === undefined) continue
@@ -163,7 +163,7 @@ export interface Markers {
 }
 
 /** The table's marker on a shard of the move, before the cut-over and after it. A single table has one where it is. */
-export function markersOf(table: BucketTable, shard: ServerAddress, { layouts }: BucketTables, { source, target }: MoveJob): Markers {
+export function markersOf(table: MovedTable, shard: ServerAddress, { layouts }: MovedTables, { source, target }: MoveJob): Markers {
   const { id, layout, parent } = table
   const named = (number: number) => markerOn(shard.id, { id, layout: number }, undefined)
   if (parent === undefined) return { before: shard.id === source.id ? named(layout) : undefined, after: shard.id === target.id ? named(layout + 1) : undefined }
