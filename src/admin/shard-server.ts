@@ -18,6 +18,7 @@ export async function checkNewServers([primary, ...replicas]: readonly [HostPort
     throw error instanceof SqlError ? error : problem(error.message.replaceAll('\npgherd: ', '; '), 'Change the settings and start the server again.')
   })
   const systemId = await systemIdOf(address(primary), parts)
+  await list.refresh() // it may have been another router's shard until just now
   for (const known of [catalog, ...list.shards]) {
     if ((await systemIdOf(known, parts)) === systemId) throw problem(`${primary.host}:${primary.port} is the server of ${known.name}, or a copy of it`, 'Start from a new initdb.')
   }

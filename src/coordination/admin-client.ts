@@ -17,6 +17,8 @@ export async function adminClient(wanted: ServerAddress, database: string, crede
     ...(credentials.password === undefined ? {} : { password: credentials.password }),
     database,
     application_name: 'pgherd',
+    // Fences, records and what recovery decides are acted on at once: a server that is told to be hasty must not lose them.
+    options: '-c synchronous_commit=on',
     connectionTimeoutMillis: answerMsMax ?? limits.connectMsMax,
     ...(answerMsMax === undefined ? {} : { query_timeout: answerMsMax }),
   })

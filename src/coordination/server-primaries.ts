@@ -47,7 +47,10 @@ export class ServerPrimaries implements Primaries {
     const postmaster = `${place(server)} ${identity.startedAt} ${identity.timeline}`
     const isKnown = this.believed.get(server.id) === postmaster
     if (isKnown && this.list.readAgoMs < limits.primaryTrustMsMax) return
-    const [, isOnRecord] = await Promise.all([this.watch?.look(server.id), this.askCatalog(server, isKnown)])
+    const ask = () => Promise.all([this.watch?.look(server.id), this.askCatalog(server, isKnown)])
+    let [, isOnRecord] = await ask()
+    // A look that was under way may be from before the server was the shard's.
+    if (!isKnown && this.record(server)?.timeline !== identity.timeline) [, isOnRecord] = await ask()
     this.check(server, identity)
     if (!isOnRecord && !isKnown) throw notPrimary(server, 'the catalog cannot say whether it still is the primary')
     if (!isKnown && this.record(server)?.timeline !== identity.timeline) throw notPrimary(server, `it is on timeline ${identity.timeline}, which is not on record yet`)

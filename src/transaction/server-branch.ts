@@ -13,6 +13,8 @@ export class ServerBranch implements Branch {
   readonly cannotPrepare: boolean
   private readonly connection: Connection
   private readonly cancellable: Set<Connection>
+  /** Its session does not wait for replicas. */
+  private isHasty = false
 
   /** What is in `cancellable` may be cancelled: a COMMIT or PREPARE may, since its failure undoes all; what comes after the decision may not. */
   constructor({ server, wrote, cannotPrepare, connection }: Pick<Participant, 'server' | 'wrote' | 'cannotPrepare' | 'connection'>, cancellable: Set<Connection> = new Set()) {
@@ -29,13 +31,13 @@ export class ServerBranch implements Branch {
     const before = [...(throughGate ? [passGate] : []), ...(decision === undefined ? [] : [decide(decision), onDisk])]
     const { isKept } = await this.must('COMMIT', before)
     if (isKept || decision === undefined) return
-    // It is committed, and a commit of one's own waits for all that was before it.
     await this.connection.cancelling
-    await query(this.connection, `BEGIN; SET LOCAL synchronous_commit = 'on'; SELECT pg_logical_emit_message(true, 'pgherd', ''); COMMIT`)
+    await this.keep()
   }
 
   async prepare(name: string, throughGate: boolean): Promise<void> {
-    const { isKept } = await this.must('PREPARE TRANSACTION', [...(throughGate ? [passGate] : []), onDisk], ` '${name}'`)
+    const { isKept, isHasty } = await this.must('PREPARE TRANSACTION', [...(throughGate ? [passGate] : []), onDisk], ` '${name}'`)
+    this.isHasty = isHasty
     if (!isKept) throw new SqlError('57014', 'canceling statement due to user request')
   }
 
@@ -43,6 +45,8 @@ export class ServerBranch implements Branch {
     this.cancellable.delete(this.connection)
     await this.connection.cancelling // what was meant for PREPARE must not end this
     await query(this.connection, `${verb} PREPARED '${name}'`)
+    // A replica that takes this server's place would have it as prepared still, with the gate let go of long ago.
+    if (this.isHasty && verb === 'COMMIT') await this.keep()
   }
 
   async end(): Promise<void> {
@@ -50,8 +54,13 @@ export class ServerBranch implements Branch {
     await query(this.connection, 'COMMIT').catch(() => this.connection.close())
   }
 
+  /** What is committed here stays: a commit of one's own waits for all that was before it. */
+  private async keep(): Promise<void> {
+    await query(this.connection, `BEGIN; SET LOCAL synchronous_commit = 'on'; SELECT pg_logical_emit_message(true, 'pgherd', ''); COMMIT`)
+  }
+
   /** A server whose transaction had failed answers COMMIT with ROLLBACK, without an error; and what comes before COMMIT with 25P02. */
-  private async must(command: string, before: readonly string[], rest = ''): Promise<{ isKept: boolean }> {
+  private async must(command: string, before: readonly string[], rest = ''): Promise<{ isKept: boolean; isHasty: boolean }> {
     await this.connection.cancelling
     this.cancellable.add(this.connection)
     let isKept = true
@@ -59,14 +68,14 @@ export class ServerBranch implements Branch {
       if (type === Backend.noticeResponse && readErrorFields(buffer, start, end).routine === waitForReplicas) isKept = false
     }
     const text = [...before, command + rest].join('; ')
-    const { tag } = await request(this.connection, (writer) => writer.begin('Q').cstring(text).end(), onNotice)
+    const { tag, rows } = await request(this.connection, (writer) => writer.begin('Q').cstring(text).end(), onNotice)
       .catch((error: SqlError) => {
         if (error.code !== failedTransaction) throw error
         return query(this.connection, 'ROLLBACK')
       })
       .finally(() => this.cancellable.delete(this.connection))
     if (tag !== command) throw new SqlError('40000', `the transaction was rolled back on ${this.server.name} (it answered ${tag})`)
-    return { isKept }
+    return { isKept, isHasty: rows.some(([value]) => value === 'on') }
   }
 }
 
@@ -80,6 +89,8 @@ const passGate = 'SELECT pgherd.pass_gate()'
 const decide = ({ id, others, isAsked }: Decision) => `SELECT pgherd.decide('${id}', '{${others.join(',')}}', ${String(isAsked)})`
 
 /**
+ * Gives a row where it changes something.
+ *
  * Others act on a decision at once, and on what is prepared: neither may be lost with this server's memory, as synchronous_commit = off lets a commit be, or with this
  * server, where a replica takes its place.
  */

@@ -1,6 +1,8 @@
 /** synchronous_commit = off lets a session lose its own latest commits. It must not let it lose half of one. */
 import fs from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { withAdmin } from '../../src/coordination/admin-client.ts'
+import { catalogAddress } from '../../src/coordination/bootstrap.ts'
 import { freePort } from '../../src/embedded/free-port.ts'
 import { DevProcess, devArguments, makeDataDir } from './support/dev-process.ts'
 import { killAtOnce, processesIn } from './support/processes.ts'
@@ -44,4 +46,14 @@ test('after a crash of all shards each has its part of a commit that was acknowl
   const counts = () => ask<{ n: number; count: string }>(port, 'SELECT n, count(*) FROM t GROUP BY n')
   await until('the shards answer', () => counts().then(() => true, () => false))
   expect(await counts()).toEqual([{ n: 1, count: '20' }])
+})
+
+test('what the control plane writes waits for the disk, whatever a server says', async () => {
+  const [server] = readServers(dataDir)
+  if (server === undefined) throw new Error('no server')
+  await ask(server.port, 'ALTER SYSTEM SET synchronous_commit = off')
+  await ask(server.port, 'SELECT pg_reload_conf()')
+  await until('new sessions are hasty', async () => (await ask<{ synchronous_commit: string }>(server.port, 'SHOW synchronous_commit'))[0]?.synchronous_commit === 'off')
+  const address = catalogAddress('127.0.0.1', server.port)
+  expect(await withAdmin(address, 'postgres', { user: 'postgres' }, async (client) => (await client.query('SHOW synchronous_commit')).rows)).toEqual([{ synchronous_commit: 'on' }])
 })

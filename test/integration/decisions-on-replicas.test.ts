@@ -69,6 +69,25 @@ test.each(['off', 'local', 'on'])('PREPARE waits for replicas, with synchronous_
   }
 })
 
+test.each(['off', 'local', 'on'])('what was prepared and is committed is not told before, with synchronous_commit = %s', async (setting) => {
+  const connection = await Connection.connect({ server: address(), database: 'postgres', user: 'postgres', password: undefined, clock: realClock })
+  try {
+    await query(connection, `SET synchronous_commit = ${setting}`)
+    await query(connection, `BEGIN; INSERT INTO t VALUES ('y')`)
+    const branch = new ServerBranch({ server: address(), wrote: true, cannotPrepare: false, connection })
+    await branch.prepare(`finished ${setting}`, false)
+    await waitFor('nobody')
+    let isFinished = false
+    const finishing = branch.finish(`finished ${setting}`, 'COMMIT').then(() => (isFinished = true))
+    await until('it waits', async () => (await waiting()) === 1)
+    expect(isFinished).toBe(false)
+    await waitFor('')
+    await finishing
+  } finally {
+    connection.close()
+  }
+})
+
 const cancelWaiting = () => client.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 const inTransaction = async (work: (branch: ServerBranch) => Promise<void>) => {
   const connection = await Connection.connect({ server: address(), database: 'postgres', user: 'postgres', password: undefined, clock: realClock })

@@ -93,6 +93,6 @@ export class World {
 }
 
 /** What has to be shorter here so that a run sees the end of it. The ratio to the other limits is what counts. */
-export const simulatedLimits = { decisionKeepMs: 20_000, askedDecisionKeepMs: 30_000, forgetEveryMs: 2_000 }
+export const simulatedLimits = { decisionKeepMs: 20_000, askedDecisionKeepMs: 30_000, forgetEveryMs: 2_000, finishMsMax: 5_000 }
 
 Object.assign(limits, simulatedLimits)
