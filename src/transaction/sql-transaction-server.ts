@@ -61,9 +61,12 @@ export class SqlTransactionServer implements TransactionServer {
   }
 
   async finish(database: string, name: string, verb: FinishVerb): Promise<void> {
-    await this.ask(database, (client) => client.query(`${verb} PREPARED ${quoteLiteral(name)}`)).catch((error: Error & { code?: string }) => {
-      if (error.code !== undefinedObject) throw error
-    })
+    await this.ask(database, (client) =>
+      client.query(`${verb} PREPARED ${quoteLiteral(name)}`).catch((error: Error & { code?: string }) => {
+        if (error.code !== undefinedObject) throw error
+        return client.query(untilKept) // somebody has done it, and may not have waited
+      }),
+    )
   }
 
   async openSince(): Promise<number> {

@@ -88,6 +88,16 @@ test.each(['off', 'local', 'on'])('what was prepared and is committed is not tol
   }
 })
 
+test('what another has finished is not told before replicas have it', async () => {
+  await waitFor('nobody')
+  let isFinished = false
+  const finishing = asked.finish('postgres', 'finished long ago', 'COMMIT').then(() => (isFinished = true))
+  await until('it waits', async () => (await waiting()) === 1)
+  expect(isFinished).toBe(false)
+  await waitFor('')
+  await finishing
+})
+
 const cancelWaiting = () => client.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 const inTransaction = async (work: (branch: ServerBranch) => Promise<void>) => {
   const connection = await Connection.connect({ server: address(), database: 'postgres', user: 'postgres', password: undefined, clock: realClock })
